@@ -1,0 +1,187 @@
+"""The compiled engine: the data plane's own functions, through numba, under SimPy's control plane.
+
+* No second source: every function marked `@plane` is compiled as it stands, with the primitives' names
+  rebound to their compiled twins in `heap.py`.
+* The compiled code is cached on disk across processes, in a folder named by a digest of everything that
+  goes into it: numba itself only looks at one file's date.
+* `advance` guarantees `ROOM` free records in every growing table before each event. When there is none it
+  returns, the tables are doubled, and it is called again: nothing is ever written out of bounds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numba
+import numpy as np
+
+from resilim.engine import advance as loop
+from resilim.engine import heap, state
+from resilim.engine.limits import TooManyInFlight
+from resilim.plane import machine
+from resilim.plane.machine import CHUNK, PLANE_FUNCTIONS, ROOM, SUPPLIED, TABLES, VECTORS
+from resilim.plane.records import dtype_of
+from resilim.run import Array, Run
+
+def cache_folder() -> Path:
+    """Where compiled code is kept: RESILIM_CACHE_DIR, or the user's cache folder."""
+    base = os.environ.get("RESILIM_CACHE_DIR")
+    if base:
+        return Path(base)
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "resilim"
+
+
+def _source_digest() -> str:
+    """Digest of all that the compiled code depends on."""
+    sha = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version}".encode())
+    package = Path(__file__).parent.parent
+    for folder in (package / "plane", package / "engine"):
+        for path in sorted(folder.glob("*.py")):
+            sha.update(path.read_bytes())
+    return sha.hexdigest()[:16]
+
+
+def code_folder() -> Path:
+    """The cache folder of this very version of the data plane."""
+    return cache_folder() / f"code-{_source_digest()}"
+
+
+def is_cached() -> bool:
+    """Whether compiled code of this version is on disk already."""
+    return (code_folder() / "complete").exists()
+
+
+@cache
+def functions() -> dict[str, Callable[..., Any]]:
+    """The compiled entry points, by name."""
+    folder = code_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+    try:
+        compiled = _compile()
+        return {entry.__name__: compiled[entry] for entry in loop.ENTRIES}
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def _compile() -> dict[Any, Any]:
+    """Every data-plane function and entry, with its global names bound to compiled things: its twin."""
+    sources = [*PLANE_FUNCTIONS.values(), *loop.HELPERS, *loop.ENTRIES]
+    modules = {function.__module__: sys.modules[function.__module__] for function in sources}
+    clones = {name: ModuleType(name) for name in modules}
+    twins: dict[Any, Any] = {getattr(machine, name): getattr(heap, name) for name in heap.PRIMITIVES}
+    for name, module in modules.items():
+        vars(clones[name]).update(vars(module))
+        twins[module] = clones[name]
+    for function in sources:
+        scope = vars(clones[function.__module__])
+        copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
+        wrap = heap.entry if function in loop.ENTRIES else heap.jit
+        twins[function] = wrap(copy)
+    for clone in clones.values():
+        for name, value in vars(clone).items():
+            if isinstance(value, FunctionType | ModuleType) and value in twins:
+                setattr(clone, name, twins[value])
+    return twins
+
+
+class CompiledPlane:
+    """The data plane of one run as record arrays and compiled functions."""
+
+    name = "compiled"
+
+    def __init__(self, run: Run) -> None:
+        self._functions = functions()
+        self._most_in_flight = run.most_in_flight
+        self._moved_rows: list[Array] = []
+        self._told = 0
+        self.on_change: Callable[[Any], None] = lambda change: None
+        arrays = {name: run.tables[name].copy() for name in TABLES if name in run.tables}
+        for name in SUPPLIED:
+            arrays[name] = np.zeros(4 * ROOM, dtype_of(TABLES[name]))
+        arrays["row"] = np.zeros(CHUNK + ROOM, dtype_of(TABLES["row"]))
+        arrays["change"] = np.zeros(4 * ROOM, dtype_of(TABLES["change"]))
+        arrays.update({name: run.vectors[name].copy() for name in VECTORS})
+        arrays["heap"] = np.zeros(8 * ROOM, state.HEAP_DTYPE)
+        arrays["clock"] = np.zeros(1, state.CLOCK_DTYPE)
+        self._arrays = arrays
+        self._block = state.address_block(arrays)
+
+    def records(self, name: str) -> Any:
+        """The records of a table: read and write their fields by name."""
+        return self._arrays[name].view(np.recarray)
+
+    def vector(self, name: str) -> Array:
+        """A table of bare numbers."""
+        return self._arrays[name]
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call an entry point of `advance.py`."""
+        self._make_room()
+        result = self._functions[name](self._block.ctypes.data, *arguments)
+        if self._arrays["world"]["signalled"][0]:
+            self._tell()
+        return result
+
+    def advance(self, until: int) -> int | None:
+        """Run the data plane up to `until` (exclusive); the time, if a change was signalled before."""
+        while True:
+            outcome = self._functions["advance"](self._block.ctypes.data, until)
+            if outcome == loop.DONE:
+                return None
+            if outcome == loop.SIGNALLED:
+                return self._tell()
+            self._make_room()
+
+    def _tell(self) -> int:
+        world = self.records("world")[0]
+        world.signalled = 0
+        changes = self.records("change")
+        for index in range(self._told, int(world.changes)):
+            self.on_change(changes[index])
+        self._told = int(world.changes)
+        return int(self._arrays["clock"]["now"][0])
+
+    def _make_room(self) -> None:
+        """Double every table that may not have room for one more event."""
+        world = self._arrays["world"]
+        if world["rows"][0] >= CHUNK:
+            filled = int(world["rows"][0])
+            self._moved_rows.append(self._arrays["row"][:filled].copy())
+            world["rows"][0] = 0
+        used = dict(zip(SUPPLIED, self._arrays["supply"]["used"].tolist(), strict=True))
+        if used["call"] + used["attempt"] > 2 * self._most_in_flight:
+            raise TooManyInFlight(self._most_in_flight)
+        used["change"] = int(world["changes"][0])
+        used["heap"] = int(self._arrays["clock"]["events"][0])
+        grown = False
+        for name, filled in used.items():
+            table = self._arrays[name]
+            if filled + ROOM > len(table):
+                larger = np.zeros(2 * len(table), table.dtype)
+                larger[: len(table)] = table
+                self._arrays[name] = larger
+                grown = True
+        if grown:
+            self._block = state.address_block(self._arrays)
+
+    def table(self, name: str) -> Array:
+        """A copy of a table as it is now."""
+        return self._arrays[name].copy()
+
+    def rows(self) -> Array:
+        """All outcomes so far."""
+        filled = int(self._arrays["world"]["rows"][0])
+        return np.concatenate([*self._moved_rows, self._arrays["row"][:filled]])
+
+    def changes(self) -> Array:
+        """All state changes so far."""
+        return self._arrays["change"][: int(self._arrays["world"]["changes"][0])].copy()

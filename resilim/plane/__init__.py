@@ -1,0 +1,1 @@
+"""The data plane: records, and the plain functions that a request passes through."""

@@ -1,0 +1,23 @@
+"""State changes that people ask about, recorded as `(at, kind, who)`.
+
+A control-plane process can wait for them: the change is handed over in the same instant,
+before any later event of the data plane.
+"""
+
+from __future__ import annotations
+
+from resilim.plane.machine import State, announce, make_room, plane
+
+
+@plane
+def note_change(S: State, now: int, kind: int, who: int) -> None:
+    """Record one state change, and tell whoever waits for it."""
+    world = S.world[0]
+    make_room(S.change, world.changes)
+    change = S.change[world.changes]
+    world.changes += 1
+    change.at = now
+    change.kind = kind
+    change.who = who
+    if world.listening:
+        announce(S, change)

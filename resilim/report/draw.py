@@ -1,0 +1,223 @@
+"""Figures: plotly's, made here, drawn by the page.
+
+* Colours are names of the page's CSS variables (`var(--arm-1)`); the page puts in those of its theme.
+* Arms are told apart by colour and by dash. The colours are Okabe and Ito's that reach 3:1 on white.
+* Names are escaped twice over: plotly reads `<b>` and `&amp;` in texts, so `label` escapes them, and the
+  JSON that the page holds escapes what could end a script block.
+* Each figure says in one sentence what it shows; a picture without that sentence cannot be made.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.io  # type: ignore[import-untyped]
+
+from resilim.report.markup import text
+from resilim.report.series import numbers
+from resilim.report.units import duration
+from resilim.report.view import View
+from resilim.report.words import clip
+from resilim.run import Array
+
+INK = "var(--ink)"
+MUTED = "var(--muted)"
+LINE = "var(--line)"
+FAULT = "var(--fault)"
+FAULT_SHADE = "var(--fault-shade)"
+ARM_COLOURS = 5
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+_NAME = 28
+_TEMPLATE = {"layout": {}}  # plotly's own template is 7 kB a figure
+_DECADES = ((1e-6, "1 µs"), (1e-5, "10 µs"), (1e-4, "100 µs"), (1e-3, "1 ms"), (1e-2, "10 ms"), (0.1, "100 ms"))
+_LONGER = ((1.0, "1 s"), (10.0, "10 s"), (100.0, "100 s"), (1000.0, "1000 s"))
+_SCRIPT_ENDS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+@dataclass
+class Canvas:
+    """A figure in the making: traces, and a layout that panels add their axes to."""
+
+    height: int  # pixels
+    traces: list[Any] = field(default_factory=list)
+    layout: dict[str, Any] = field(default_factory=dict)
+    shapes: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    panels: int = 0
+
+    def panel(self, across: tuple[float, float], down: tuple[float, float], **axes: dict[str, Any]) -> Panel:
+        """A new panel. `across` in shares of the width, `down` in pixels from the top; axes: x and y."""
+        self.panels += 1
+        number = "" if self.panels == 1 else str(self.panels)
+        domain = [1 - down[1] / self.height, 1 - down[0] / self.height]
+        common = {"linecolor": LINE, "gridcolor": LINE, "zeroline": False, "showline": True}
+        self.layout[f"xaxis{number}"] = {**common, "domain": list(across), "anchor": f"y{number}"} | axes["x"]
+        self.layout[f"yaxis{number}"] = {**common, "domain": domain, "anchor": f"x{number}"} | axes["y"]
+        return Panel(self, f"x{number}", f"y{number}")
+
+    def note(self, words: str, x: float, y: float, **more: Any) -> None:
+        """A text of the paper: `x` as a share of the width, `y` in pixels from the top."""
+        place = {"xref": "paper", "yref": "paper", "x": x, "y": 1 - y / self.height}
+        look = {"xanchor": "left", "yanchor": "bottom", "showarrow": False, "font": {"size": 12, "color": INK}}
+        self.notes.append({"text": words, **place, **look} | more)
+
+    def html(self, name: str, finding: str, more: str = "", left: int = 64, bottom: int = 44, top: int = 8) -> str:
+        """The figure as HTML with what it shows in one sentence; `more` is HTML that follows the caption."""
+        layout = {
+            "template": _TEMPLATE,
+            "height": self.height + top + bottom,
+            "margin": {"l": left, "r": 12, "t": top, "b": bottom},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": "system-ui, sans-serif", "size": 11, "color": INK},
+            "showlegend": False,
+            "hoverlabel": {"bgcolor": "var(--paper)", "font": {"color": INK}},
+            "shapes": self.shapes,
+            "annotations": self.notes,
+        }
+        drawn = go.Figure(self.traces, layout | self.layout)
+        finding = text(finding)
+        return (
+            f'<figure id="{name}"><div class="plot" role="img" aria-label="{finding}" '
+            f'style="height:{layout["height"]}px"></div>\n'
+            f'<script type="application/json">{embedded(plotly.io.to_json(drawn, validate=False))}</script>\n'
+            f"<figcaption>{finding}</figcaption>\n{more}</figure>"
+        )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes of a canvas."""
+
+    canvas: Canvas
+    x: str
+    y: str
+
+    def add(self, trace: Any) -> None:
+        """Draw a trace in this panel."""
+        self.canvas.traces.append(trace.update(xaxis=self.x, yaxis=self.y))
+
+    def line(self, x0: float, dx: float, values: Array, colour: str, dash: str, hover: str) -> None:
+        """A line through points that are equally far apart; `hover` says how the value is written."""
+        look = {"color": colour, "dash": dash, "width": 1.6}
+        self.add(go.Scatter(x0=x0, dx=dx, y=numbers(values), mode="lines", line=look, hovertemplate=_hover(hover)))
+
+    def band(self, x0: float, dx: float, low: Array, high: Array, colour: str) -> None:
+        """The area between two series. Where there is no value it has no height, so it cannot be seen."""
+        there = np.isfinite(low) & np.isfinite(high)
+        if not there.any():
+            return
+        edges = [_bridged(low, there), _bridged(np.where(there, high, low), there)]
+        closed = [edges[0], np.where(there, edges[1], edges[0])]
+        plain: dict[str, Any] = {"x0": x0, "dx": dx, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+        self.add(go.Scatter(y=numbers(closed[0]), **plain))
+        self.add(go.Scatter(y=numbers(closed[1]), fill="tonexty", fillcolor=colour, **plain))
+
+    def area(self, x0: float, dx: float, values: Array, colour: str, hover: str) -> None:
+        """A filled strip from zero."""
+        look = {"line": {"width": 0.8, "color": colour}, "fill": "tozeroy", "fillcolor": colour}
+        filled = np.nan_to_num(values)
+        self.add(go.Scatter(x0=x0, dx=dx, y=numbers(filled), mode="lines", hovertemplate=_hover(hover), **look))
+
+    def shade(self, begin: float, end: float) -> None:
+        """Mark an interval of time over the whole height."""
+        edge = {"color": FAULT, "width": 1, "dash": "dot"}
+        where = {"xref": self.x, "yref": f"{self.y} domain", "x0": begin, "x1": end, "y0": 0, "y1": 1}
+        self.canvas.shapes.append(
+            {"type": "rect", "layer": "below", "fillcolor": FAULT_SHADE, "line": edge, **where}
+        )
+
+
+def label(name: str, most: int = _NAME) -> str:
+    """A name for plotly, which reads a little HTML in texts."""
+    return html.escape(clip(name, most))
+
+
+def arm_colour(number: int, band: bool = False) -> str:
+    """The colour of an arm's line, or of the band around it."""
+    return f"var(--arm-{number % ARM_COLOURS}{'-band' if band else ''})"
+
+
+def arm_dash(number: int) -> str:
+    """The dash of an arm's line. With more arms than colours the pairs still differ."""
+    return DASHES[(number + number // ARM_COLOURS) % len(DASHES)]
+
+
+def columns(number: int, gap: float = 0.03) -> list[tuple[float, float]]:
+    """Equal columns, as shares of the width."""
+    width = (1 - gap * (number - 1)) / number
+    return [(i * (width + gap), i * (width + gap) + width) for i in range(number)]
+
+
+def time_axis(view: View, title: bool) -> dict[str, Any]:
+    """The x axis of a picture over time."""
+    axis: dict[str, Any] = {"range": [view.begin, view.end], "showgrid": False, "showticklabels": title}
+    return axis | ({"title": {"text": view.time_title, "standoff": 6}, "ticks": "outside"} if title else {})
+
+
+def latency_axis(low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis in seconds, with the powers of ten written as durations."""
+    ticks = [t for t in _DECADES + _LONGER if low * 0.8 <= t[0] <= high * 1.2]
+    span = [float(np.log10(low)) - 0.08, float(np.log10(high)) + 0.08]
+    return {"type": "log", "range": span, "tickvals": [t[0] for t in ticks], "ticktext": [t[1] for t in ticks]}
+
+
+def shade_faults(view: View, panels: Sequence[Panel]) -> None:
+    """Mark every fault in every panel."""
+    for panel in panels:
+        for fault in view.result.faults:
+            panel.shade(fault.begin - view.zero, fault.end - view.zero)
+
+
+def name_faults(view: View, panel: Panel) -> None:
+    """Write the faults' names at the top of a panel, where each begins; overlapping ones below each other."""
+    ends: list[float] = []  # of the last name in each line
+    for fault in sorted(view.result.faults, key=lambda f: f.begin):
+        line = next((i for i, end in enumerate(ends) if end <= fault.begin), len(ends))
+        ends[line:] = [fault.end, *ends[line + 1 :]]
+        panel.canvas.notes.append(
+            {
+                "text": label(fault.name, 24),
+                "xref": panel.x,
+                "yref": f"{panel.y} domain",
+                "x": max(fault.begin - view.zero, view.begin),
+                "y": 1,
+                "yshift": -12 * line,
+                "xanchor": "left",
+                "yanchor": "top",
+                "showarrow": False,
+                "font": {"size": 10, "color": FAULT},
+            }
+        )
+
+
+def fault_words(view: View) -> list[str]:
+    """Each fault in words with its time, not escaped."""
+    return [
+        f"{f.name}: {f.text}, from {duration(f.begin - view.zero)} to {duration(f.end - view.zero)}"
+        for f in view.result.faults
+    ]
+
+
+def embedded(document: str) -> str:
+    """JSON that no script block ends early: what could do so is written as escapes."""
+    compact = json.dumps(json.loads(document), separators=(",", ":"), ensure_ascii=False)
+    return "".join(_SCRIPT_ENDS.get(c, c) for c in compact)
+
+
+def _bridged(values: Array, there: Array) -> Array:
+    """The values, with gaps bridged by straight lines."""
+    at = np.arange(len(values))
+    bridged: Array = np.interp(at, at[there], values[there])
+    return bridged
+
+
+def _hover(value: str) -> str:
+    return f"%{{x:.0f}} s: {value}<extra></extra>"

@@ -1,0 +1,137 @@
+"""Figures as people read them, always with their interval.
+
+* A number never stands without its interval; `±?` says that there is none.
+* No more digits than the half-width allows: one figure of a half-width below 10, two above.
+* An interval that is clearly not centred on its value is written as `[low, high]`.
+* Shares are percentages, their differences percentage points (pp); durations are ms below one second.
+* `None` is a dash.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from resilim.study.result import Estimate, Unit
+
+DASH = "–"
+MINUS = "−"
+
+_MOST_DECIMALS = 6
+_OFF_CENTRE = 0.15  # of the interval's width: beyond, ± would mislead
+_LEAST_PRECISE = 0.25  # a reference whose half-width is larger than this share of it divides nothing
+_TIMES = 2.0  # a relative change beyond +200 % reads better as "× 3"
+
+
+class _Scale(NamedTuple):
+    factor: float
+    suffix: str
+
+
+def estimate(figure: Estimate | None, unit: Unit) -> str:
+    """A figure with its interval: `99.98 % ±0.01`, `612 ms ±18`, `41 s [33, 52]`."""
+    return _with_interval(figure, unit, signed=False)
+
+
+def difference(figure: Estimate | None, unit: Unit) -> str:
+    """A paired difference with its sign and interval: `−381 ms ±20`, `+1.3 pp ±0.2`."""
+    return _with_interval(figure, unit, signed=True)
+
+
+def relative(figure: Estimate | None, reference: Estimate | None, unit: Unit) -> str:
+    """A paired difference as a share of the reference's value: `▼ 62 % [60, 64]`, `× 4.1 [3.8, 4.4]`.
+
+    Empty where it says nothing: for shares (their points are clearer) and for a reference that is near
+    zero or hardly known. The reference's value is taken as fixed, so the interval is that of the difference.
+    """
+    if figure is None or figure.value is None or reference is None or reference.value is None:
+        return ""
+    if unit == "share" or not _far_from_zero(reference):
+        return ""
+    low, value, high = (_over(x, reference.value) for x in (figure.low, figure.value, figure.high))
+    if value is None or low is None or high is None:
+        return ""
+    if value > _TIMES:
+        return f"× {_bracketed(value + 1, low + 1, high + 1)}"
+    low, value, high = 100 * low, 100 * value, 100 * high
+    if low > 0:
+        return f"▲ {_bracketed(value, low, high, ' %')}"
+    if high < 0:
+        return f"▼ {_bracketed(-value, -high, -low, ' %')}"
+    return _bracketed(value, low, high, " %", signed=True)
+
+
+def duration(seconds: float) -> str:
+    """An exact length of time: `90 s`, `250 ms`, `2.5 s`."""
+    scale = _scale("seconds", abs(seconds))
+    return f"{_number(round(seconds * scale.factor, 3) + 0.0, 3).rstrip('0').rstrip('.')}{scale.suffix}"
+
+
+def _with_interval(figure: Estimate | None, unit: Unit, signed: bool) -> str:
+    if figure is None or not _finite(figure.value):
+        return DASH
+    assert figure.value is not None
+    known = _finite(figure.low) and _finite(figure.high)
+    low, high = (figure.low, figure.high) if known else (figure.value, figure.value)
+    assert low is not None and high is not None
+    scale = _scale(unit, max(abs(figure.value), abs(low), abs(high)))
+    suffix = " pp" if signed and unit == "share" else scale.suffix
+    value, low, high = (x * scale.factor for x in (figure.value, low, high))
+    if not known:
+        return f"{_number(value, _decimals_of(value, 3), signed)}{suffix} ±?"
+    if abs((high - value) - (value - low)) > _OFF_CENTRE * (high - low):
+        return _bracketed(value, low, high, suffix, signed)
+    half = max(high - value, value - low)
+    decimals = _decimals(half, value)
+    return f"{_number(value, decimals, signed)}{suffix} ±{_number(half, decimals)}"
+
+
+def _bracketed(value: float, low: float, high: float, suffix: str = "", signed: bool = False) -> str:
+    decimals = _decimals((high - low) / 2, value)
+    shown = [_number(x, decimals, signed) for x in (value, low, high)]
+    return f"{shown[0]}{suffix} [{shown[1]}, {shown[2]}]"
+
+
+def _scale(unit: Unit, size: float) -> _Scale:
+    if unit == "share":
+        return _Scale(100.0, " %")
+    if unit == "seconds":
+        return _Scale(1.0, " s") if size >= 1.0 or size == 0.0 else _Scale(1000.0, " ms")
+    return _Scale(1.0, "/s") if unit == "per second" else _Scale(1.0, "")
+
+
+def _decimals(half: float, value: float) -> int:
+    """Decimals that a half-width allows; negative ones round to tens, hundreds and so on."""
+    if half <= 1e-9 * abs(value):
+        return _decimals_of(value, 3)
+    order = math.floor(math.log10(half))
+    return min((1 if half >= 10 else 0) - order, _MOST_DECIMALS)
+
+
+def _decimals_of(value: float, digits: int) -> int:
+    """Decimals that show a value with so many significant digits, none beyond the point if it is larger."""
+    if value == 0.0:
+        return 0
+    return min(max(digits - 1 - math.floor(math.log10(abs(value))), 0), _MOST_DECIMALS)
+
+
+def _number(value: float, decimals: int, signed: bool = False) -> str:
+    value = round(value, decimals) + 0.0  # the sum turns -0.0 into 0.0
+    text = f"{abs(value):,.{max(decimals, 0)}f}"
+    if value < 0:
+        return MINUS + text
+    return f"+{text}" if signed and value > 0 else text
+
+
+def _far_from_zero(figure: Estimate) -> bool:
+    if figure.value is None or figure.low is None or figure.high is None:
+        return False
+    return figure.value > 0 and (figure.high - figure.low) / 2 < _LEAST_PRECISE * figure.value
+
+
+def _over(value: float | None, reference: float) -> float | None:
+    return value / reference if value is not None and _finite(value) else None
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

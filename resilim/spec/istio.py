@@ -1,0 +1,69 @@
+"""Istio objects as they are in a cluster.
+
+* A manifest is a file of one or more documents.
+* `DestinationRule` of `networking.istio.io/v1`, `v1beta1` or `v1alpha3` is read; what else there is
+  in a manifest is an error, because leaving it out would change the answer silently.
+* A host is `cart` or `cart.<namespace>.svc.cluster.local`; the service is its first label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from resilim.spec.base import Finding, Strict
+from resilim.spec.policy import TrafficPolicy
+from resilim.spec.units import Name
+
+_SUFFIX = ("svc", "cluster", "local")
+
+
+class Metadata(Strict):
+    """Name and labels of an object."""
+
+    name: Name = Field(description="name of the object")
+    namespace: Name | None = Field(default=None, description="namespace; not used")
+    labels: dict[str, str] = Field(default={}, description="not used")
+    annotations: dict[str, str] = Field(default={}, description="not used")
+
+
+class DestinationRuleSpec(Strict):
+    """What a DestinationRule says."""
+
+    not_simulated: ClassVar[frozenset[str]] = frozenset({"exportTo", "subsets", "workloadSelector"})
+
+    host: Name = Field(description="the service: its name, or its full name in the cluster")
+    traffic_policy: TrafficPolicy = Field(
+        default=TrafficPolicy(), description="what client proxies do towards the service"
+    )
+
+    def rules(self) -> Iterator[Finding]:
+        if "traffic_policy" in self.model_fields_set and not self.traffic_policy.model_fields_set:
+            yield Finding(("trafficPolicy",), "traffic policy must have at least one field")
+        labels = self.host.split(".")
+        if len(labels) != 1 and tuple(labels[2:]) != _SUFFIX:
+            message = (
+                f'"{self.host}" is neither a service name nor'
+                " <service>.<namespace>.svc.cluster.local"
+            )
+            yield Finding(("host",), message)
+
+    @property
+    def service(self) -> str:
+        """The name of the service in the model."""
+        return self.host.split(".")[0]
+
+
+class DestinationRule(Strict):
+    """An Istio DestinationRule."""
+
+    api_version: Literal[
+        "networking.istio.io/v1",
+        "networking.istio.io/v1beta1",
+        "networking.istio.io/v1alpha3",
+    ] = Field(description="API group and version")
+    kind: Literal["DestinationRule"] = Field(description="DestinationRule")
+    metadata: Metadata = Field(description="name and labels")
+    spec: DestinationRuleSpec = Field(description="host and traffic policy")

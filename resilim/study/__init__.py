@@ -1,0 +1,1 @@
+"""The study floor: an experiment becomes runs, runs become a result."""
