@@ -125,16 +125,20 @@ class _Planner:
     edges: dict[tuple[str, str], int] = field(default_factory=dict)
     services: dict[str, int] = field(default_factory=dict)
     endpoints: dict[tuple[str, str], int] = field(default_factory=dict)
+    first_step: dict[tuple[str, str], int] = field(default_factory=dict)
     first_host: dict[str, int] = field(default_factory=dict)
     host_names: list[str] = field(default_factory=list)
 
     def plan(self) -> Plan:
         model = self.arm.model
+        steps = 0
         for name, service in model.services.items():
             self.services[name] = len(self.services)
             self.add_hosts(name, service)
-            for endpoint in service.endpoints:
+            for endpoint, body in service.endpoints.items():
                 self.endpoints[name, endpoint] = len(self.endpoints)
+                self.first_step[name, endpoint] = steps
+                steps += len(body.steps) + 1  # the last one is END
         for name, service in model.services.items():
             for endpoint in service.endpoints:
                 self.add_endpoint(name, endpoint)
@@ -167,23 +171,26 @@ class _Planner:
 
     def add_endpoint(self, service: str, endpoint: str) -> None:
         steps = self.arm.model.services[service].endpoints[endpoint].steps
+        index = self.endpoints[service, endpoint]
         self.tables["endpoint"].append(Endpoint(self.services[service], len(self.tables["step"])))
         for number, step in enumerate(steps):
             where = (service, endpoint, number)
             if step.work is not None:
-                record = Step(host.WORK, self.law(step.work), salt("work", *where))
+                record = Step(host.WORK, index, self.law(step.work), salt("work", *where))
             else:
-                record = Step(host.CALLS_OUT, first_site=len(self.tables["site"]), sites=len(step.calls))
+                record = Step(
+                    host.CALLS_OUT, index, first_site=len(self.tables["site"]), sites=len(step.calls)
+                )
                 for branch, call in enumerate(step.calls):
                     self.add_site(service, call, salt("call", *where, branch))
             self.tables["step"].append(record)
-        self.tables["step"].append(Step(host.END))
+        self.tables["step"].append(Step(host.END, index))
 
     def add_site(self, caller: str, call: Call, site_salt: int) -> None:
         service, endpoint = call.target
         self.tables["site"].append(
             Site(
-                endpoint=self.endpoints[service, endpoint],
+                first_step=self.first_step[service, endpoint],
                 first_cluster=self.edge(caller, service),
                 probability=call.probability,
                 optional=int(call.optional),
@@ -316,7 +323,7 @@ class _Planner:
         for endpoint, share in self.arm.mix.items():
             if share > 0:
                 upto += share
-                self.tables["mix"].append(Mix(upto, self.endpoints[entry, endpoint], cluster))
+                self.tables["mix"].append(Mix(upto, self.first_step[entry, endpoint], cluster))
         self.tables["mix"][-1].upto = 1.0
         self.tables["source"].append(
             Source(

@@ -5,13 +5,18 @@ from __future__ import annotations
 from resilim.engine.heap import pop
 from resilim.engine.state import state_at
 from resilim.plane import changes, outlier, source, start, telemetry
-from resilim.plane.events import dispatch
+from resilim.plane.events import HANDLERS
 from resilim.plane.machine import CHUNK, ROOM
 
 # What `advance` returns.
 DONE = 0
 NEEDS_ROOM = 1
 SIGNALLED = 2
+
+
+def handle(S, now, kind, who):  # type: ignore[no-untyped-def]
+    """Handle one event. `compiled` binds this name to a switch over the compiled handlers."""
+    HANDLERS[kind](S, now, who)
 
 
 def advance(address, until):  # type: ignore[no-untyped-def]
@@ -23,7 +28,7 @@ def advance(address, until):  # type: ignore[no-untyped-def]
         if is_short_of_room(S):
             return NEEDS_ROOM
         now, kind, who = pop(S)
-        dispatch(S, now, kind, who)
+        handle(S, now, kind, who)
         if world.signalled:
             clock.now = now
             return SIGNALLED

@@ -24,10 +24,12 @@ import numpy as np
 
 from resilim.engine import advance as loop
 from resilim.engine import heap, state
+from resilim.engine.switch import make_switch
 from resilim.engine.limits import TooManyInFlight
 from resilim.plane import machine
+from resilim.plane.events import HANDLERS
 from resilim.plane.machine import CHUNK, PLANE_FUNCTIONS, ROOM, SUPPLIED, TABLES, VECTORS
-from resilim.plane.records import dtype_of
+from resilim.plane.records import fresh
 from resilim.run import Array, Run
 
 def cache_folder() -> Path:
@@ -86,6 +88,7 @@ def _compile() -> dict[Any, Any]:
         copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
         wrap = heap.entry if function in loop.ENTRIES else heap.jit
         twins[function] = wrap(copy)
+    twins[loop.handle] = make_switch([twins[handler] for handler in HANDLERS])
     for clone in clones.values():
         for name, value in vars(clone).items():
             if isinstance(value, FunctionType | ModuleType) and value in twins:
@@ -106,9 +109,9 @@ class CompiledPlane:
         self.on_change: Callable[[Any], None] = lambda change: None
         arrays = {name: run.tables[name].copy() for name in TABLES if name in run.tables}
         for name in SUPPLIED:
-            arrays[name] = np.zeros(4 * ROOM, dtype_of(TABLES[name]))
-        arrays["row"] = np.zeros(CHUNK + ROOM, dtype_of(TABLES["row"]))
-        arrays["change"] = np.zeros(4 * ROOM, dtype_of(TABLES["change"]))
+            arrays[name] = fresh(TABLES[name], 4 * ROOM)
+        arrays["row"] = fresh(TABLES["row"], CHUNK + ROOM)
+        arrays["change"] = fresh(TABLES["change"], 4 * ROOM)
         arrays.update({name: run.vectors[name].copy() for name in VECTORS})
         arrays["heap"] = np.zeros(8 * ROOM, state.HEAP_DTYPE)
         arrays["clock"] = np.zeros(1, state.CLOCK_DTYPE)
@@ -166,9 +169,8 @@ class CompiledPlane:
         for name, filled in used.items():
             table = self._arrays[name]
             if filled + ROOM > len(table):
-                larger = np.zeros(2 * len(table), table.dtype)
-                larger[: len(table)] = table
-                self._arrays[name] = larger
+                more = fresh(TABLES[name], len(table)) if name in TABLES else np.zeros_like(table)
+                self._arrays[name] = np.concatenate([table, more])
                 grown = True
         if grown:
             self._block = state.address_block(self._arrays)

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -66,12 +66,12 @@ class InterpretedEnvironment(MeshEnvironment):
 
     def __init__(self) -> None:
         super().__init__()
-        self._handle: Callable[[Any, int, int, int], None] = _no_plane
+        self._handlers: Sequence[Callable[[Any, int, int], None]] = ()
         self._state: Any = None
 
-    def attach(self, handle: Callable[[Any, int, int, int], None], state: Any) -> None:
-        """Let `handle(state, now, kind, who)` have the data-plane events."""
-        self._handle = handle
+    def attach(self, handlers: Sequence[Callable[[Any, int, int], None]], state: Any) -> None:
+        """Let `handlers[kind](state, now, who)` have the data-plane events."""
+        self._handlers = handlers
         self._state = state
 
     def step(self) -> None:
@@ -81,7 +81,7 @@ class InterpretedEnvironment(MeshEnvironment):
         except IndexError:
             raise EmptySchedule from None
         if kind >= 0:
-            self._handle(self._state, int(self._now), kind, who)
+            self._handlers[kind](self._state, int(self._now), who)
         else:
             self._fire(who)
 
@@ -89,7 +89,7 @@ class InterpretedEnvironment(MeshEnvironment):
         """As SimPy's `run`, with the loop over events unrolled for speed."""
         if until is not None:
             _stop_at(self, until)
-        heap, state, handle, fire = self.heap, self._state, self._handle, self._fire
+        heap, state, handlers, fire = self.heap, self._state, self._handlers, self._fire
         collecting = gc.isenabled()
         gc.disable()  # the data plane makes no cycles; looking for them costs a tenth of the time
         try:
@@ -97,7 +97,7 @@ class InterpretedEnvironment(MeshEnvironment):
                 now, _, kind, who = heappop(heap)
                 self._now = now
                 if kind >= 0:
-                    handle(state, now, kind, who)
+                    handlers[kind](state, now, who)
                 else:
                     fire(who)
         except StopSimulation as stop:
@@ -157,7 +157,3 @@ def _stop_at(env: MeshEnvironment, until: Any) -> None:
         until._value = None
         env.schedule(until, 0, at - env.now)
     until.callbacks.append(StopSimulation.callback)
-
-
-def _no_plane(state: Any, now: int, kind: int, who: int) -> None:
-    raise RuntimeError("a data-plane event without a data plane")

@@ -11,7 +11,7 @@ from resilim.engine.interpreted import InterpretedPlane
 from resilim.engine.mesh import Mesh, Plane, Process
 from resilim.engine.sampler import Sampler
 from resilim.run import Recording, Run
-from resilim.plane.events import dispatch
+from resilim.plane.events import HANDLERS
 
 _DRAIN_STEP = 100 * MILLISECOND
 
@@ -70,7 +70,7 @@ def _prepare(run: Run, engine: str) -> tuple[MeshEnvironment, Plane]:
     if engine == "python":
         interpreted = InterpretedEnvironment()
         plane = InterpretedPlane(run, interpreted)
-        interpreted.attach(dispatch, plane.state)
+        interpreted.attach(HANDLERS, plane.state)
         return interpreted, plane
     if engine == "compiled":
         from resilim.engine.compiled import CompiledPlane  # numba is heavy and optional

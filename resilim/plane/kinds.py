@@ -1,20 +1,19 @@
 """The kinds of data-plane events, and of state changes that are recorded.
 
-An event is (time, order, kind, index of a record); `events.dispatch` says who handles it.
+An event is (time, order, kind, index of a record); `events.HANDLERS` says who handles it.
 """
 
 from __future__ import annotations
 
-# Events, the frequent ones first: dispatch asks in this order.
+# Events.
 REACH = 0  # attempt: the request reaches its host
-WORKED = 1  # attempt: a step of own work is done
+RUN = 1  # attempt: goes on at its host, with its worker
 REPLY = 2  # attempt: the answer is back at the caller
 ARRIVAL = 3  # source: a client request arrives
 TIMER = 4  # timer queue: its oldest timer is due
 CONNECTED = 5  # connection: set up
 RETRY = 6  # call: the back-off is over
 SERVE = 7  # pool: a ready connection and a waiting request may still meet
-RUN = 8  # attempt: goes on with a worker that it has just got
 
 # State changes.
 EJECTED = 0  # member

@@ -48,9 +48,7 @@ def join_host_queue(host: Host, attempts: list[Attempt], index: int) -> None:
 
 @plane
 def leave_host_queue(host: Host, attempts: list[Attempt]) -> int:
-    """Take the first attempt out of a host's queue; NONE when it is empty."""
-    if host.waiting == 0:
-        return NONE
+    """Take the first attempt out of a host's queue, which must not be empty."""
     index = host.head
     host.head = attempts[index].next
     host.waiting -= 1

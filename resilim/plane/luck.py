@@ -26,7 +26,8 @@ PARETO = 4  # a: smallest, ns; b: -1/shape
 # Purposes. Arbitrary 63-bit numbers, far apart; changing one changes every result.
 ARRIVALS = 0x1F83D9ABFB41BD6B
 MIXTURE = 0x5BE0CD19137E2179
-HOPS = 0x3C6EF372FE94F82B
+HOP = 0x3C6EF372FE94F82B
+UPSTREAM_HOP = 0x0FC19DC68B8CD5B5
 BALANCE = 0x510E527FADE682D1
 SECOND_CHOICE = 0x2B05688C2B3E6C1F
 BACKOFF = 0x6A09E667F3BCC908
@@ -38,8 +39,6 @@ HANDSHAKE = 0x3956C25BF348B538
 PHASE = 0x59F111F1B605D019
 
 _STEP_52 = 1.0 / (1 << 52)
-_STEP_32 = 1.0 / (1 << 32)
-_STEP_31 = 1.0 / (1 << 31)
 
 
 @plane
@@ -55,8 +54,9 @@ def below(key: int, purpose: int, n: int) -> int:
 
 
 @plane
-def duration(law: Law, u: float) -> int:
-    """The quantile `u` of a law, in whole ns."""
+def duration(law: Law, bits: int) -> int:
+    """A sample of a law, whole ns, from the 63 random bits of `scramble(key, purpose)`."""
+    u = ((bits >> 11) + 0.5) * _STEP_52
     if law.kind == EXPONENTIAL:
         return int(-law.a * log(1.0 - u))
     if law.kind == UNIFORM:
@@ -66,16 +66,6 @@ def duration(law: Law, u: float) -> int:
     if law.kind == LOGNORMAL:
         return int(exp(law.a + law.b * normal_quantile(u)))
     return int(law.a * exp(law.b * log(1.0 - u)))
-
-
-@plane
-def both_hops(hop: Law, upstream_hop: Law, key: int) -> tuple[int, int]:
-    """Latencies that the caller's and the callee's sidecar add to one call, ns: two halves of one draw."""
-    bits = scramble(key, HOPS)
-    return (
-        duration(hop, ((bits >> 32) + 0.5) * _STEP_31),
-        duration(upstream_hop, ((bits & 0xFFFFFFFF) + 0.5) * _STEP_32),
-    )
 
 
 # Coefficients of Wichura's three rational approximations, highest power first.

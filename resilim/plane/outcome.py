@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from resilim.plane import pool, retry, timers
 from resilim.plane.flags import DC, NO_FLAG, UO, UT
-from resilim.plane.host import run, waste
+from resilim.plane.host import fail, run, waste
 from resilim.plane.kinds import RETRY, SERVE
 from resilim.plane.lists import give_back
 from resilim.plane.machine import ATTEMPTS, CALLS, State, plane, push, see_to_rows
 from resilim.plane.outlier import report
 from resilim.plane.proxy import begin_attempt, send
-from resilim.plane.records import NONE, Attempt, Cluster
+from resilim.plane.records import NONE, Attempt, Call, Cluster
 from resilim.plane.telemetry import call_ended
 
 
@@ -27,15 +27,19 @@ def on_reply(S: State, now: int, index: int) -> None:
     attempt = S.attempt[index]
     call_index = attempt.call
     code = attempt.code
-    flags = attempt.flags
-    origin = attempt.origin
     if call_index < 0:
         waste(S, S.host[attempt.host], attempt, index, now - attempt.way_back)
         return
     call = S.call[call_index]
     cluster = S.cluster[call.cluster]
     report(S, call.cluster, attempt.member, code, now)
-    end_stream(S, cluster, index, False, now)
+    end_stream(S, cluster, attempt, index, False, now)
+    if code < 400 and call.retrying == 0:
+        give_back(S.supply[ATTEMPTS], S.attempt, index)
+        end_call(S, call_index, call, cluster, code, NO_FLAG, NONE, now)
+        return
+    flags = attempt.flags
+    origin = attempt.origin
     give_back(S.supply[ATTEMPTS], S.attempt, index)
     settle(S, call_index, code, flags, origin, False, now)
 
@@ -44,18 +48,16 @@ def on_reply(S: State, now: int, index: int) -> None:
 def settle(
     S: State, call_index: int, code: int, flags: int, origin: int, reset: bool, now: int
 ) -> None:
-    """An attempt of a call has ended: repeat it, or end the call."""
+    """An attempt of a call has failed, or was a retry: repeat it, or end the call."""
     call = S.call[call_index]
+    cluster = S.cluster[call.cluster]
     call.attempt = NONE
-    if code >= 400 or call.retrying:
-        cluster = S.cluster[call.cluster]
-        verdict = retry.decide(S, call, cluster, code, reset)
-        if verdict == retry.RETRY_NOW:
-            call.backing_off = 1
-            push(S, now + retry.backoff(S.route[cluster.route], call), RETRY, call_index)
-            return
-        flags |= verdict
-    end_call(S, call_index, code, flags, origin, now)
+    verdict = retry.decide(S, call, cluster, code, reset)
+    if verdict == retry.RETRY_NOW:
+        call.backing_off = 1
+        push(S, now + retry.backoff(S.route[cluster.route], call), RETRY, call_index)
+    else:
+        end_call(S, call_index, call, cluster, code, flags | verdict, origin, now)
 
 
 @plane
@@ -70,27 +72,26 @@ def on_retry(S: State, now: int, call_index: int) -> None:
     cluster = S.cluster[call.cluster]
     failure = begin_attempt(S, call_index, call, cluster, now)
     if failure != NO_FLAG:
-        end_call(S, call_index, 503, failure, cluster.service, now)
+        end_call(S, call_index, call, cluster, 503, failure, cluster.service, now)
 
 
 @plane
-def end_call(S: State, call_index: int, code: int, flags: int, origin: int, now: int) -> None:
+def end_call(
+    S: State, call_index: int, call: Call, cluster: Cluster, code: int, flags: int, origin: int, now: int
+) -> None:
     """A call has its outcome: tell whoever waits for it."""
-    call = S.call[call_index]
-    cluster = S.cluster[call.cluster]
-    if call.timed:
-        call.timed = 0
-        timers.stop(S.timer_queue[S.route[cluster.route].timeout_queue], S.call, call_index)
+    if call.timer >= 0:
+        timers.stop(S.timer_queue[call.timer], S.call, call_index)
+        call.timer = NONE
     if call.retrying:
         retry.release_place(call, cluster)
     failed = code >= 400 or code == 0
     call_ended(S, cluster, now - call.started, failed)
     parent = call.parent
     if parent < 0:
-        record_outcome(S, call.endpoint, call.started, now, code, flags, origin, call.attempts)
-    elif failed and call.optional == 0 and S.attempt[parent].origin < 0:
-        S.attempt[parent].flags = flags
-        S.attempt[parent].origin = origin
+        record_outcome(S, call.first_step, call.started, now, code, flags, origin, call.attempts)
+    elif failed and call.optional == 0:
+        fail(S.attempt[parent], 500, flags, origin)
     if call.backing_off:
         call.ended = 1
     else:
@@ -104,7 +105,7 @@ def end_call(S: State, call_index: int, code: int, flags: int, origin: int, now:
 
 @plane
 def record_outcome(
-    S: State, endpoint: int, arrived: int, now: int, code: int, flags: int, origin: int, attempts: int
+    S: State, first_step: int, arrived: int, now: int, code: int, flags: int, origin: int, attempts: int
 ) -> None:
     """Record the outcome of a client request."""
     world = S.world[0]
@@ -114,7 +115,7 @@ def record_outcome(
     world.rows += 1
     row.arrived = arrived
     row.latency = now - arrived
-    row.endpoint = endpoint
+    row.endpoint = S.step[first_step].endpoint
     row.code = code
     row.flags = flags
     row.origin = origin
@@ -138,7 +139,7 @@ def on_timer(S: State, now: int, queue_index: int) -> None:
 def route_timeout(S: State, call_index: int, now: int) -> None:
     """The route timeout of a call, or the client's patience, is over."""
     call = S.call[call_index]
-    call.timed = 0
+    call.timer = NONE
     cluster = S.cluster[call.cluster]
     flag = S.route[cluster.route].timeout_flag
     if call.attempt >= 0:
@@ -153,7 +154,7 @@ def route_timeout(S: State, call_index: int, now: int) -> None:
                 report(S, call.cluster, attempt.member, 504, now)
             abandon(S, cluster, call.attempt, now)
     code = 0 if flag == DC else 504
-    end_call(S, call_index, code, flag, cluster.service, now)
+    end_call(S, call_index, call, cluster, code, flag, cluster.service, now)
 
 
 @plane
@@ -173,14 +174,16 @@ def per_try_timeout(S: State, index: int, now: int) -> None:
 @plane
 def abandon(S: State, cluster: Cluster, index: int, now: int) -> None:
     """Reset the stream of an attempt that its host may go on to serve."""
-    end_stream(S, cluster, index, True, now)
-    S.attempt[index].call = NONE
+    attempt = S.attempt[index]
+    end_stream(S, cluster, attempt, index, True, now)
+    attempt.call = NONE
 
 
 @plane
-def end_stream(S: State, cluster: Cluster, index: int, reset: bool, now: int) -> None:
+def end_stream(
+    S: State, cluster: Cluster, attempt: Attempt, index: int, reset: bool, now: int
+) -> None:
     """Free the stream of an attempt and let a waiting request have it."""
-    attempt: Attempt = S.attempt[index]
     if attempt.timed:
         attempt.timed = 0
         queue = S.timer_queue[S.route[cluster.route].per_try_queue]
@@ -203,9 +206,10 @@ def serve(S: State, now: int, pool_index: int) -> None:
     cluster = S.cluster[waiting.cluster]
     if waiting.head >= 0 and waiting.ready >= 0:
         index = waiting.head
+        attempt = S.attempt[index]
         pool.leave(S, cluster, index)
-        if pool.bind(S, cluster, S.attempt[index], waiting.ready) == pool.BOUND:
-            send(S, cluster, index, now)
+        if pool.bind(S, cluster, waiting, attempt) == pool.BOUND:
+            send(S, cluster, attempt, index, now)
         else:
             refuse(S, cluster, index, now)
     if waiting.head >= 0:
@@ -220,5 +224,6 @@ def refuse(S: State, cluster: Cluster, index: int, now: int) -> None:
     """A request that waited meets the request limit: it fails after all."""
     call_index = S.attempt[index].call
     give_back(S.supply[ATTEMPTS], S.attempt, index)
-    S.call[call_index].attempt = NONE
-    end_call(S, call_index, 503, UO, cluster.service, now)
+    call = S.call[call_index]
+    call.attempt = NONE
+    end_call(S, call_index, call, cluster, 503, UO, cluster.service, now)

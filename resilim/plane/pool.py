@@ -26,9 +26,9 @@ from resilim.plane.lists import (
     take,
     unstack_ready,
 )
-from resilim.plane.luck import CONNECT, HANDSHAKE, duration, uniform
+from resilim.plane.luck import CONNECT, HANDSHAKE, duration
 from resilim.plane.machine import CONNECTIONS, State, plane, push, scramble
-from resilim.plane.records import UNLIMITED, Attempt, Cluster, Connection
+from resilim.plane.records import NONE, UNLIMITED, Attempt, Cluster, Connection, Pool
 
 # States of a connection.
 CONNECTING = 0
@@ -44,15 +44,15 @@ _MOST_OPENED_AT_ONCE = 3
 
 
 @plane
-def request(S: State, cluster: Cluster, attempt_index: int, now: int) -> int:
+def request(S: State, cluster: Cluster, attempt: Attempt, attempt_index: int, now: int) -> int:
     """Ask the pool of the attempt's member for a connection: BOUND, WAITS or REFUSED."""
-    attempt = S.attempt[attempt_index]
     pool = S.pool[attempt.member]
     if pool.ready >= 0:
-        return bind(S, cluster, attempt, pool.ready)
+        return bind(S, cluster, pool, attempt)
     if cluster.rq_pending >= cluster.max_pending:
         cluster.rq_pending_overflow += 1
         return REFUSED
+    attempt.connection = NONE
     join_pool_queue(pool, S.attempt, attempt_index)
     cluster.rq_pending += 1
     cluster.rq_pending_total += 1
@@ -61,18 +61,20 @@ def request(S: State, cluster: Cluster, attempt_index: int, now: int) -> int:
 
 
 @plane
-def bind(S: State, cluster: Cluster, attempt: Attempt, connection_index: int) -> int:
-    """Give a stream of a ready connection to an attempt: BOUND or REFUSED."""
+def bind(S: State, cluster: Cluster, pool: Pool, attempt: Attempt) -> int:
+    """Give a stream of the pool's ready connection to an attempt: BOUND or REFUSED."""
     if cluster.rq_active >= cluster.max_requests:
         cluster.rq_active_overflow += 1
         return REFUSED
+    connection_index = pool.ready
     connection = S.connection[connection_index]
     connection.active += 1
-    connection.left -= 1
-    if connection.left == 0:
-        connection.state = DRAINING
-    if connection.left == 0 or connection.active == cluster.streams:
-        unstack_ready(S.pool[attempt.member], S.connection, connection_index)
+    if cluster.requests_per_connection > 0:
+        connection.left -= 1
+        if connection.left == 0:
+            connection.state = DRAINING
+    if connection.active == cluster.streams or connection.state == DRAINING:
+        unstack_ready(pool, S.connection, connection_index)
     cluster.rq_active += 1
     cluster.rq_total += 1
     S.member[attempt.member].rq_active += 1
@@ -138,9 +140,9 @@ def connect(S: State, cluster: Cluster, pool_index: int, now: int) -> None:
     cluster.cx_active += 1
     cluster.cx_total += 1
     key = scramble(cluster.key, cluster.cx_total)
-    delay = duration(S.law[cluster.connect], uniform(key, CONNECT))
+    delay = duration(S.law[cluster.connect], scramble(key, CONNECT))
     if cluster.handshake >= 0:
-        delay += duration(S.law[cluster.handshake], uniform(key, HANDSHAKE))
+        delay += duration(S.law[cluster.handshake], scramble(key, HANDSHAKE))
     push(S, now + delay, CONNECTED, index)
 
 

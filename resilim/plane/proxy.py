@@ -13,30 +13,27 @@ from resilim.plane.balance import pick
 from resilim.plane.flags import NO_FLAG, UH, UO
 from resilim.plane.kinds import REACH
 from resilim.plane.lists import give_back, take
-from resilim.plane.luck import ATTEMPT, both_hops
+from resilim.plane.luck import ATTEMPT, HOP, UPSTREAM_HOP, duration
 from resilim.plane.machine import ATTEMPTS, CALLS, State, plane, push, scramble
-from resilim.plane.records import NONE, Call, Cluster
+from resilim.plane.records import NONE, Attempt, Call, Cluster
 from resilim.plane.telemetry import call_ended
 
 
 @plane
 def begin_call(
-    S: State, parent: int, cluster_index: int, endpoint: int, optional: int, key: int, now: int
+    S: State, parent: int, cluster_index: int, first_step: int, optional: int, key: int, now: int
 ) -> int:
     """Begin a call; NONE when it failed at once, with its outcome in the world record."""
     cluster = S.cluster[cluster_index]
-    route = S.route[cluster.route]
-    cluster.calls += 1
     index = take(S.supply[CALLS], S.call)
     call = S.call[index]
     call.parent = parent
     call.cluster = cluster_index
-    call.endpoint = endpoint
+    call.first_step = first_step
     call.optional = optional
     call.key = key
     call.started = now
     call.attempts = 0
-    call.retries_left = route.retries
     failure = begin_attempt(S, index, call, cluster, now)
     if failure != NO_FLAG:
         give_back(S.supply[CALLS], S.call, index)
@@ -46,8 +43,9 @@ def begin_call(
         world.flags = failure
         world.origin = cluster.service
         return NONE
+    route = S.route[cluster.route]
     if route.timeout > 0:
-        call.timed = 1
+        call.timer = route.timeout_queue
         timers.start(S, route.timeout_queue, S.call, index, now)
     return index
 
@@ -66,19 +64,15 @@ def begin_attempt(S: State, call_index: int, call: Call, cluster: Cluster, now: 
     attempt = S.attempt[index]
     attempt.call = call_index
     attempt.member = member_index
-    attempt.connection = NONE
-    attempt.endpoint = call.endpoint
+    attempt.step = call.first_step
     attempt.host = S.member[member_index].host
     attempt.key = key
     attempt.code = 0
-    attempt.flags = NO_FLAG
-    attempt.origin = NONE
-    attempt.awaiting = 0
     call.attempt = index
     call.attempts += 1
-    fate = pool.request(S, cluster, index, now)
+    fate = pool.request(S, cluster, attempt, index, now)
     if fate == pool.BOUND:
-        send(S, cluster, index, now)
+        send(S, cluster, attempt, index, now)
     elif fate == pool.REFUSED:
         call.attempt = NONE
         give_back(S.supply[ATTEMPTS], S.attempt, index)
@@ -87,14 +81,15 @@ def begin_attempt(S: State, call_index: int, call: Call, cluster: Cluster, now: 
 
 
 @plane
-def send(S: State, cluster: Cluster, index: int, now: int) -> None:
+def send(S: State, cluster: Cluster, attempt: Attempt, index: int, now: int) -> None:
     """Send an attempt that has a connection through both sidecars to its host."""
-    attempt = S.attempt[index]
     route = S.route[cluster.route]
     if route.per_try_timeout > 0:
         attempt.timed = 1
         timers.start(S, route.per_try_queue, S.attempt, index, now)
-    hop, upstream_hop = both_hops(S.law[cluster.hop], S.law[cluster.upstream_hop], attempt.key)
-    there = hop // 2 + upstream_hop // 2
-    attempt.way_back = hop + upstream_hop - there
+    key = attempt.key
+    hops = duration(S.law[cluster.hop], scramble(key, HOP))
+    hops += duration(S.law[cluster.upstream_hop], scramble(key, UPSTREAM_HOP))
+    there = hops // 2
+    attempt.way_back = hops - there
     push(S, now + there, REACH, index)

@@ -81,6 +81,11 @@ def dtype_of(cls: type) -> np.dtype[Any]:
     return np.dtype([(name, np.int64 if kind is int else np.float64) for name, kind in kinds.items()])
 
 
+def fresh(cls: type, n: int) -> np.ndarray[Any, Any]:
+    """A numpy record array of `n` fresh records."""
+    return np.repeat(to_array(cls, [cls()]), n)
+
+
 def to_array(cls: type[R], records: Sequence[R]) -> np.ndarray[Any, Any]:
     """A numpy record array with the values of `records`."""
     names: tuple[str, ...] = cast(Any, cls).__slots__
@@ -118,7 +123,8 @@ class Endpoint:
 class Step:
     """One step of an endpoint: own work, or calls made at the same time."""
 
-    kind: int = column("WORK, CALLS or END of host.py")
+    kind: int = column("WORK, CALLS_OUT or END of host.py")
+    endpoint: int = column("endpoint that the step belongs to")
     law: int = column("WORK: index of the law of its duration")
     salt: int = column("WORK: the luck of this step")
     first_site: int = column("CALLS: index of the first call site")
@@ -129,7 +135,7 @@ class Step:
 class Site:
     """One place in the code of a service from which another service is called."""
 
-    endpoint: int = column("index of the endpoint that is called")
+    first_step: int = column("first step of the endpoint that is called")
     first_cluster: int = column("cluster of the caller's first host; other hosts follow")
     probability: float = column("share of passes that make the call, 0..1", 1.0)
     optional: int = column("1: a failed call does not fail the caller")
@@ -197,7 +203,7 @@ class Mix:
     """One kind of request of a source."""
 
     upto: float = column("cumulated share, last one 1.0")
-    endpoint: int = column("endpoint that is asked for")
+    first_step: int = column("first step of the endpoint that is asked for")
     cluster: int = column("the client's cluster for that endpoint's service")
 
 
@@ -216,7 +222,6 @@ class Host:
     slowdown: float = column("own work takes that many times longer (fault)", 1.0)
     failing: float = column("share of requests answered with fail_code (fault)")
     fail_code: int = column("status of such an answer", 503)
-    served: int = column("answers given")
     refused: int = column("requests refused because the queue was full")
     wasted: int = column("answers that nobody waited for any more")
     wasted_time: int = column("time that workers spent on them, ns")
@@ -249,7 +254,6 @@ class Cluster:
     rq_pending: int = column("requests that wait for a connection")
     rq_active: int = column("requests on a connection")
     rq_retrying: int = column("retries outstanding, back-off included")
-    calls: int = column("calls begun (one call may take several attempts)")
     calls_ended: int = column("calls that have their outcome")
     calls_failed: int = column("of those: with a 5xx, or left by the client")
     cx_total: int = column("upstream_cx_total")
@@ -339,17 +343,16 @@ class Call:
 
     parent: int = column("attempt on whose behalf it is made; NONE: a client request")
     cluster: int = column("index of the cluster")
-    endpoint: int = column("index of the endpoint that is called")
+    first_step: int = column("first step of the endpoint that is called")
     optional: int = column("1: a failure does not fail the caller")
     key: int = column("luck of this call")
     started: int = column("ns")
     attempt: int = column("attempt in flight", NONE)
     attempts: int = column("attempts made")
-    retries_left: int = column("of the route's number")
     retrying: int = column("1: holds one of the cluster's retry places")
     backing_off: int = column("1: a RETRY event is on the heap")
     ended: int = column("1: has its outcome, and is kept only until its RETRY event")
-    timed: int = column("1: its route timer is running")
+    timer: int = column("timer queue in which its route timer runs", NONE)
     deadline: int = column("of its route timeout, ns")
     timer_next: int = column("link of the timer queue", NONE)
     timer_prev: int = column("link of the timer queue", NONE)
@@ -363,7 +366,6 @@ class Attempt:
     call: int = column("its call; NONE when the caller gave up", NONE)
     member: int = column("member that was picked; its pool has the same index")
     connection: int = column("connection it is bound to", NONE)
-    endpoint: int = column("endpoint to be served")
     host: int = column("host that serves it")
     key: int = column("luck of this attempt")
     way_back: int = column("time the answer takes through both proxies, ns")

@@ -44,10 +44,9 @@ def decide(S: State, call: Call, cluster: Cluster, code: int, reset: bool) -> in
     route = S.route[cluster.route]
     if route.retries == 0 or not qualifies(S, route, code, reset):
         return NO_FLAG
-    if call.retries_left == 0:
+    if call.attempts > route.retries:
         cluster.rq_retry_limit_exceeded += 1
         return URX
-    call.retries_left -= 1
     if cluster.rq_retrying >= cluster.max_retries:
         cluster.rq_retry_overflow += 1
         return UO

@@ -33,9 +33,9 @@ def on_arrival(S: State, now: int, index: int) -> None:
             entry += 1
         mix = S.mix[entry]
     S.world[0].started += 1
-    if begin_call(S, NONE, mix.cluster, mix.endpoint, 0, key, now) < 0:
+    if begin_call(S, NONE, mix.cluster, mix.first_step, 0, key, now) < 0:
         world = S.world[0]
-        record_outcome(S, mix.endpoint, now, now, world.code, world.flags, world.origin, 0)
+        record_outcome(S, mix.first_step, now, now, world.code, world.flags, world.origin, 0)
 
 
 @plane

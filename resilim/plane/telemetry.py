@@ -1,41 +1,33 @@
 """What is counted while requests pass, and what a sample of it says.
 
-* Latencies of the calls to a service go into one histogram a service: log-linear buckets, 64 to an octave,
-  so a bucket is at most 1/64 wide relative to its lower edge. Failed calls are in it as what they are.
+* Latencies of the calls to a service go into one histogram a service: logarithmic buckets, 64 to an octave,
+  each 1.1 % wider than the one before. Failed calls are in it as what they are.
 * A sample sums the counters and gauges of all hosts and all callers' clusters of each service.
 """
 
 from __future__ import annotations
 
-from math import frexp
+from math import log
 
 from resilim.plane.machine import State, plane
 from resilim.plane.records import Cluster
 
-SUB_BUCKETS = 64
-LOWEST_OCTAVE = 11  # up to 2^10 ns, about 1 us, everything is in bucket 0
-OCTAVES = 33  # up to 2^43 ns, 2.4 h
-BUCKETS = OCTAVES * SUB_BUCKETS + 1
-
-
-@plane
-def bucket_of(latency: int) -> int:
-    """Bucket of a latency (ns)."""
-    mantissa, octave = frexp(float(latency))
-    if octave < LOWEST_OCTAVE:
-        return 0
-    if octave >= LOWEST_OCTAVE + OCTAVES:
-        return BUCKETS - 1
-    return 1 + (octave - LOWEST_OCTAVE) * SUB_BUCKETS + int((mantissa - 0.5) * (2 * SUB_BUCKETS))
+BUCKETS_PER_OCTAVE = 64
+OFFSET = 1 << 10  # ns; latencies far below are told apart less finely
+OCTAVES = 40  # up to 2^50 ns, 13 days
+BUCKETS = OCTAVES * BUCKETS_PER_OCTAVE
+BUCKETS_PER_E_FOLD = BUCKETS_PER_OCTAVE / log(2.0)
+FIRST = 10 * BUCKETS_PER_OCTAVE  # log2(OFFSET) octaves below the first bucket
 
 
 @plane
 def call_ended(S: State, cluster: Cluster, latency: int, failed: bool) -> None:
-    """Count the outcome of one call."""
+    """Count the outcome of one call, and its latency (ns)."""
     cluster.calls_ended += 1
     if failed:
         cluster.calls_failed += 1
-    S.histogram[cluster.service * BUCKETS + bucket_of(latency)] += 1
+    bucket = int(log(latency + OFFSET) * BUCKETS_PER_E_FOLD) - FIRST
+    S.histogram[cluster.service * BUCKETS + bucket] += 1
 
 
 @plane

@@ -1,1 +1,1 @@
-"""The report floor: a `Result` as a table in the terminal and as one HTML page. It reads, and computes nothing new."""
+"""The report floor: a `Result` as tables in the terminal and as one HTML page. It only reads."""

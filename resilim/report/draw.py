@@ -2,8 +2,7 @@
 
 * Colours are names of the page's CSS variables (`var(--arm-1)`); the page puts in those of its theme.
 * Arms are told apart by colour and by dash. The colours are Okabe and Ito's that reach 3:1 on white.
-* Names are escaped twice over: plotly reads `<b>` and `&amp;` in texts, so `label` escapes them, and the
-  JSON that the page holds escapes what could end a script block.
+* Plotly reads a little HTML in texts, so names go through `label`, which escapes it.
 * Each figure says in one sentence what it shows; a picture without that sentence cannot be made.
 """
 
@@ -17,11 +16,10 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go  # type: ignore[import-untyped]
-import plotly.io  # type: ignore[import-untyped]
 
 from resilim.report.markup import text
+from resilim.report.packing import PACKED, packed
 from resilim.report.series import numbers
-from resilim.report.units import duration
 from resilim.report.view import View
 from resilim.report.words import clip
 from resilim.run import Array
@@ -35,10 +33,22 @@ ARM_COLOURS = 5
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 _NAME = 28
-_TEMPLATE = {"layout": {}}  # plotly's own template is 7 kB a figure
-_DECADES = ((1e-6, "1 µs"), (1e-5, "10 µs"), (1e-4, "100 µs"), (1e-3, "1 ms"), (1e-2, "10 ms"), (0.1, "100 ms"))
-_LONGER = ((1.0, "1 s"), (10.0, "10 s"), (100.0, "100 s"), (1000.0, "1000 s"))
-_SCRIPT_ENDS = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_HEAD_LINE = 80  # characters of all columns' heads together
+_WIDE_COLUMNS = 3  # up to so many columns there is room to say which is the reference
+_FAULT_NAMES = 5  # that fit below each other in a panel
+_TEMPLATE: dict[str, Any] = {"layout": {}}  # plotly's own template is 7 kB a figure
+_DECADES = (
+    (1e-6, "1 µs"),
+    (1e-5, "10 µs"),
+    (1e-4, "100 µs"),
+    (1e-3, "1 ms"),
+    (1e-2, "10 ms"),
+    (0.1, "100 ms"),
+    (1.0, "1 s"),
+    (10.0, "10 s"),
+    (100.0, "100 s"),
+    (1000.0, "1000 s"),
+)
 
 
 @dataclass
@@ -65,10 +75,22 @@ class Canvas:
     def note(self, words: str, x: float, y: float, **more: Any) -> None:
         """A text of the paper: `x` as a share of the width, `y` in pixels from the top."""
         place = {"xref": "paper", "yref": "paper", "x": x, "y": 1 - y / self.height}
-        look = {"xanchor": "left", "yanchor": "bottom", "showarrow": False, "font": {"size": 12, "color": INK}}
+        look = {
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "showarrow": False,
+            "font": {"size": 12, "color": INK},
+        }
         self.notes.append({"text": words, **place, **look} | more)
 
-    def html(self, name: str, finding: str, more: str = "", left: int = 64, bottom: int = 44, top: int = 8) -> str:
+    def time_title(self, view: View) -> None:
+        """Say once for all columns what the time counts from."""
+        below = {"xanchor": "center", "yanchor": "top", "yshift": -20}
+        self.note(view.time_title, 0.5, self.height, **below)
+
+    def html(
+        self, name: str, finding: str, more: str = "", left: int = 64, bottom: int = 44, top: int = 8
+    ) -> str:
         """The figure as HTML with what it shows in one sentence; `more` is HTML that follows the caption."""
         layout = {
             "template": _TEMPLATE,
@@ -82,12 +104,13 @@ class Canvas:
             "shapes": self.shapes,
             "annotations": self.notes,
         }
-        drawn = go.Figure(self.traces, layout | self.layout)
-        finding = text(finding)
+        drawn = go.Figure(self.traces, layout | self.layout).to_plotly_json()
+        data = packed(json.dumps(drawn, separators=(",", ":"), allow_nan=False))
+        height, finding = layout["height"], text(finding)
         return (
             f'<figure id="{name}"><div class="plot" role="img" aria-label="{finding}" '
-            f'style="height:{layout["height"]}px"></div>\n'
-            f'<script type="application/json">{embedded(plotly.io.to_json(drawn, validate=False))}</script>\n'
+            f'style="height:{height}px"></div>\n'
+            f'<script type="{PACKED}">{data}</script>\n'
             f"<figcaption>{finding}</figcaption>\n{more}</figure>"
         )
 
@@ -107,24 +130,34 @@ class Panel:
     def line(self, x0: float, dx: float, values: Array, colour: str, dash: str, hover: str) -> None:
         """A line through points that are equally far apart; `hover` says how the value is written."""
         look = {"color": colour, "dash": dash, "width": 1.6}
-        self.add(go.Scatter(x0=x0, dx=dx, y=numbers(values), mode="lines", line=look, hovertemplate=_hover(hover)))
+        self.add(
+            go.Scatter(x0=x0, dx=dx, y=numbers(values), mode="lines", line=look, hovertemplate=_hover(hover))
+        )
 
     def band(self, x0: float, dx: float, low: Array, high: Array, colour: str) -> None:
         """The area between two series. Where there is no value it has no height, so it cannot be seen."""
         there = np.isfinite(low) & np.isfinite(high)
         if not there.any():
             return
-        edges = [_bridged(low, there), _bridged(np.where(there, high, low), there)]
-        closed = [edges[0], np.where(there, edges[1], edges[0])]
-        plain: dict[str, Any] = {"x0": x0, "dx": dx, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
-        self.add(go.Scatter(y=numbers(closed[0]), **plain))
-        self.add(go.Scatter(y=numbers(closed[1]), fill="tonexty", fillcolor=colour, **plain))
+        bottom = _bridged(low, there)
+        top = np.where(there, high, bottom)
+        plain: dict[str, Any] = {
+            "x0": x0,
+            "dx": dx,
+            "mode": "lines",
+            "line": {"width": 0},
+            "hoverinfo": "skip",
+        }
+        self.add(go.Scatter(y=numbers(bottom), **plain))
+        self.add(go.Scatter(y=numbers(top), fill="tonexty", fillcolor=colour, **plain))
 
     def area(self, x0: float, dx: float, values: Array, colour: str, hover: str) -> None:
         """A filled strip from zero."""
         look = {"line": {"width": 0.8, "color": colour}, "fill": "tozeroy", "fillcolor": colour}
         filled = np.nan_to_num(values)
-        self.add(go.Scatter(x0=x0, dx=dx, y=numbers(filled), mode="lines", hovertemplate=_hover(hover), **look))
+        self.add(
+            go.Scatter(x0=x0, dx=dx, y=numbers(filled), mode="lines", hovertemplate=_hover(hover), **look)
+        )
 
     def shade(self, begin: float, end: float) -> None:
         """Mark an interval of time over the whole height."""
@@ -137,7 +170,7 @@ class Panel:
 
 def label(name: str, most: int = _NAME) -> str:
     """A name for plotly, which reads a little HTML in texts."""
-    return html.escape(clip(name, most))
+    return html.escape(clip(name, most), quote=False)
 
 
 def arm_colour(number: int, band: bool = False) -> str:
@@ -156,17 +189,29 @@ def columns(number: int, gap: float = 0.03) -> list[tuple[float, float]]:
     return [(i * (width + gap), i * (width + gap) + width) for i in range(number)]
 
 
-def time_axis(view: View, title: bool) -> dict[str, Any]:
-    """The x axis of a picture over time."""
-    axis: dict[str, Any] = {"range": [view.begin, view.end], "showgrid": False, "showticklabels": title}
-    return axis | ({"title": {"text": view.time_title, "standoff": 6}, "ticks": "outside"} if title else {})
+def time_axis(view: View, labels: bool) -> dict[str, Any]:
+    """The x axis of a panel over time. `Canvas.time_title` says what it counts."""
+    axis = {"range": [view.begin, view.end], "showgrid": False, "showticklabels": labels}
+    return axis | ({"ticks": "outside"} if labels else {})
+
+
+def arm_name(view: View, number: int) -> str:
+    """The name of an arm at the head of its column, as long as the column allows."""
+    arms = view.result.arms
+    reference = " (reference)" if number == 0 and 1 < len(arms) <= _WIDE_COLUMNS else ""
+    return f"<b>{label(arms[number], min(_NAME, _HEAD_LINE // len(arms)))}</b>{reference}"
 
 
 def latency_axis(low: float, high: float) -> dict[str, Any]:
     """A logarithmic axis in seconds, with the powers of ten written as durations."""
-    ticks = [t for t in _DECADES + _LONGER if low * 0.8 <= t[0] <= high * 1.2]
+    ticks = [t for t in _DECADES if low * 0.8 <= t[0] <= high * 1.2]
     span = [float(np.log10(low)) - 0.08, float(np.log10(high)) + 0.08]
-    return {"type": "log", "range": span, "tickvals": [t[0] for t in ticks], "ticktext": [t[1] for t in ticks]}
+    return {
+        "type": "log",
+        "range": span,
+        "tickvals": [t[0] for t in ticks],
+        "ticktext": [t[1] for t in ticks],
+    }
 
 
 def shade_faults(view: View, panels: Sequence[Panel]) -> None:
@@ -177,11 +222,8 @@ def shade_faults(view: View, panels: Sequence[Panel]) -> None:
 
 
 def name_faults(view: View, panel: Panel) -> None:
-    """Write the faults' names at the top of a panel, where each begins; overlapping ones below each other."""
-    ends: list[float] = []  # of the last name in each line
-    for fault in sorted(view.result.faults, key=lambda f: f.begin):
-        line = next((i for i, end in enumerate(ends) if end <= fault.begin), len(ends))
-        ends[line:] = [fault.end, *ends[line + 1 :]]
+    """Write the faults' names where each begins, one below the other, so that they never overlap."""
+    for line, fault in enumerate(view.result.faults[:_FAULT_NAMES]):
         panel.canvas.notes.append(
             {
                 "text": label(fault.name, 24),
@@ -194,22 +236,10 @@ def name_faults(view: View, panel: Panel) -> None:
                 "yanchor": "top",
                 "showarrow": False,
                 "font": {"size": 10, "color": FAULT},
+                "bgcolor": "var(--paper)",
+                "borderpad": 0,
             }
         )
-
-
-def fault_words(view: View) -> list[str]:
-    """Each fault in words with its time, not escaped."""
-    return [
-        f"{f.name}: {f.text}, from {duration(f.begin - view.zero)} to {duration(f.end - view.zero)}"
-        for f in view.result.faults
-    ]
-
-
-def embedded(document: str) -> str:
-    """JSON that no script block ends early: what could do so is written as escapes."""
-    compact = json.dumps(json.loads(document), separators=(",", ":"), ensure_ascii=False)
-    return "".join(_SCRIPT_ENDS.get(c, c) for c in compact)
 
 
 def _bridged(values: Array, there: Array) -> Array:

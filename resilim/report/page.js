@@ -10,8 +10,8 @@
     root.dataset.plots = "failed";
   }
 
-  async function unpacked(id) {
-    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+  async function unpacked(block) {
+    const bytes = Uint8Array.from(atob(block.textContent), (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).text();
   }
@@ -33,8 +33,7 @@
   async function drawAll() {
     const places = document.querySelectorAll(".plot");
     for (const place of places) {
-      const json = place.parentElement.querySelector("script[type='application/json']").textContent;
-      const { data, layout } = themed(json);
+      const { data, layout } = themed(await unpacked(place.parentElement.querySelector("script")));
       await Plotly.react(place, data, layout, { displayModeBar: false, responsive: true });
     }
     root.dataset.plots = `drawn ${places.length}`;
@@ -45,7 +44,7 @@
 
   async function start() {
     const script = document.createElement("script");
-    script.textContent = await unpacked("plotly");
+    script.textContent = await unpacked(document.getElementById("plotly"));
     document.head.append(script);
     await drawAll();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

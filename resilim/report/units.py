@@ -44,13 +44,12 @@ def relative(figure: Estimate | None, reference: Estimate | None, unit: Unit) ->
     Empty where it says nothing: for shares (their points are clearer) and for a reference that is near
     zero or hardly known. The reference's value is taken as fixed, so the interval is that of the difference.
     """
-    if figure is None or figure.value is None or reference is None or reference.value is None:
+    if unit == "share" or figure is None or figure.value is None:
         return ""
-    if unit == "share" or not _far_from_zero(reference):
+    bounds = _bounds(figure)
+    if bounds is None or reference is None or reference.value is None or not _far_from_zero(reference):
         return ""
-    low, value, high = (_over(x, reference.value) for x in (figure.low, figure.value, figure.high))
-    if value is None or low is None or high is None:
-        return ""
+    low, value, high = (x / reference.value for x in (bounds[0], figure.value, bounds[1]))
     if value > _TIMES:
         return f"× {_bracketed(value + 1, low + 1, high + 1)}"
     low, value, high = 100 * low, 100 * value, 100 * high
@@ -67,23 +66,34 @@ def duration(seconds: float) -> str:
     return f"{_number(round(seconds * scale.factor, 3) + 0.0, 3).rstrip('0').rstrip('.')}{scale.suffix}"
 
 
+def percent(share: float, decimals: int = 0) -> str:
+    """An exact share: `95 %`."""
+    return f"{_number(100 * share, decimals)} %"
+
+
 def _with_interval(figure: Estimate | None, unit: Unit, signed: bool) -> str:
-    if figure is None or not _finite(figure.value):
+    if figure is None or figure.value is None or not math.isfinite(figure.value):
         return DASH
-    assert figure.value is not None
-    known = _finite(figure.low) and _finite(figure.high)
-    low, high = (figure.low, figure.high) if known else (figure.value, figure.value)
-    assert low is not None and high is not None
-    scale = _scale(unit, max(abs(figure.value), abs(low), abs(high)))
+    bounds = _bounds(figure)
+    scale = _scale(unit, max(map(abs, (figure.value, *(bounds or ())))))
     suffix = " pp" if signed and unit == "share" else scale.suffix
-    value, low, high = (x * scale.factor for x in (figure.value, low, high))
-    if not known:
+    value = figure.value * scale.factor
+    if bounds is None:
         return f"{_number(value, _decimals_of(value, 3), signed)}{suffix} ±?"
+    low, high = bounds[0] * scale.factor, bounds[1] * scale.factor
     if abs((high - value) - (value - low)) > _OFF_CENTRE * (high - low):
         return _bracketed(value, low, high, suffix, signed)
     half = max(high - value, value - low)
     decimals = _decimals(half, value)
     return f"{_number(value, decimals, signed)}{suffix} ±{_number(half, decimals)}"
+
+
+def _bounds(figure: Estimate) -> tuple[float, float] | None:
+    """Both ends of the interval; None when one of them is not there."""
+    if figure.low is None or figure.high is None:
+        return None
+    known = math.isfinite(figure.low) and math.isfinite(figure.high)
+    return (figure.low, figure.high) if known else None
 
 
 def _bracketed(value: float, low: float, high: float, suffix: str = "", signed: bool = False) -> str:
@@ -104,8 +114,8 @@ def _decimals(half: float, value: float) -> int:
     """Decimals that a half-width allows; negative ones round to tens, hundreds and so on."""
     if half <= 1e-9 * abs(value):
         return _decimals_of(value, 3)
-    order = math.floor(math.log10(half))
-    return min((1 if half >= 10 else 0) - order, _MOST_DECIMALS)
+    order = math.floor(math.log10(float(f"{half:.0e}")))  # of the rounded half-width: 0.096 is shown as 0.1
+    return min((1 if order >= 1 else 0) - order, _MOST_DECIMALS)
 
 
 def _decimals_of(value: float, digits: int) -> int:
@@ -124,14 +134,7 @@ def _number(value: float, decimals: int, signed: bool = False) -> str:
 
 
 def _far_from_zero(figure: Estimate) -> bool:
-    if figure.value is None or figure.low is None or figure.high is None:
+    bounds = _bounds(figure)
+    if bounds is None or figure.value is None:
         return False
-    return figure.value > 0 and (figure.high - figure.low) / 2 < _LEAST_PRECISE * figure.value
-
-
-def _over(value: float | None, reference: float) -> float | None:
-    return value / reference if value is not None and _finite(value) else None
-
-
-def _finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
+    return figure.value > 0 and (bounds[1] - bounds[0]) / 2 < _LEAST_PRECISE * figure.value

@@ -4,6 +4,7 @@
 * Times are shown from the start of the window named `fault`; without one, from the start of the simulation.
 * With more than `MOST` services, pictures show those that changed most between the arms during the fault,
   always with the entry and the services that the faults strike.
+* A result that was read back from `summary.json` has no timelines: its pictures over time are left out.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from resilim.report.averages import mean
+from resilim.report.units import duration
 from resilim.run import Array
-from resilim.study.result import Estimate, Metric, Result, Window
+from resilim.study.result import Estimate, Metric, Outcomes, Result, Window
 
 MOST = 12  # services that one picture shows
 
@@ -84,6 +86,19 @@ class View:
         names = dict.fromkeys(f.service for f in self.result.faults)
         return tuple(self.result.services.index(n) for n in names if n in self.result.services)
 
+    def fault_words(self) -> list[str]:
+        """Each fault in words with its time; plain text of the model, neither cleaned nor escaped."""
+        return [
+            f"{f.name}: {f.text}, from {duration(f.begin - self.zero)} to {duration(f.end - self.zero)}"
+            for f in self.result.faults
+        ]
+
+    def outcomes(self) -> list[Outcomes]:
+        """Outcomes window by window, so that the arms of a window stand together."""
+        windows = [w.name for w in self.result.windows]
+        arms = self.result.arms
+        return sorted(self.result.outcomes, key=lambda o: (windows.index(o.window), arms.index(o.arm)))
+
     def figure(self, metric: str, of: str, window: str, arm: str) -> Estimate | None:
         """One figure; None when it was not estimated."""
         return self.figures.get((metric, of, window, arm))
@@ -127,6 +142,8 @@ def _shown(result: Result, window: Window) -> tuple[int, ...]:
 def _changes(result: Result, window: Window) -> Array:
     """How far each service is from the reference in a window: |log ratio of p99| + |share failed|."""
     changes = np.zeros(len(result.services))
+    if not result.timelines:
+        return changes
     reference = _means(result, result.arms[0], window)
     for arm in result.arms[1:]:
         apart = [np.abs(a - b) for a, b in zip(_means(result, arm, window), reference, strict=True)]
