@@ -84,6 +84,7 @@ class Names:
     hosts: tuple[str, ...]
     host_service: tuple[int, ...]
     endpoints: tuple[tuple[str, str], ...]  # service, endpoint
+    asked: tuple[int, ...]  # endpoints that clients ask for
 
 
 @dataclass(frozen=True)
@@ -378,6 +379,7 @@ class _Planner:
             hosts=tuple(self.host_names),
             host_service=tuple(record.service for record in self.tables["host"]),
             endpoints=tuple(self.endpoints),
+            asked=tuple(self.endpoints[self.arm.entry, endpoint] for endpoint in self.arm.mix),
         )
 
     def expected_requests(self) -> float:

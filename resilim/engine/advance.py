@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numba import float64, int64
+
 from resilim.engine.heap import pop
 from resilim.engine.state import state_at
 from resilim.plane import changes, outlier, source, start, telemetry
@@ -72,5 +74,13 @@ def take_sample(address):  # type: ignore[no-untyped-def]
     telemetry.take_sample(state_at(address))
 
 
-ENTRIES = (advance, begin, sweep, set_rate, note_change, take_sample)
+# What Python calls, with the types of the arguments.
+ENTRIES = {
+    advance: (int64, int64),
+    begin: (int64,),
+    sweep: (int64, int64, int64),
+    set_rate: (int64, int64, float64, int64),
+    note_change: (int64, int64, int64, int64),
+    take_sample: (int64,),
+}
 HELPERS = (is_short_of_room,)

@@ -30,7 +30,7 @@ from resilim.plane import machine
 from resilim.plane.events import HANDLERS
 from resilim.plane.machine import CHUNK, PLANE_FUNCTIONS, ROOM, SUPPLIED, TABLES, VECTORS
 from resilim.plane.records import fresh
-from resilim.run import Array, Run
+from resilim.run import ROW_DTYPE, Array, Run, joined_rows
 
 def cache_folder() -> Path:
     """Where compiled code is kept: RESILIM_CACHE_DIR, or the user's cache folder."""
@@ -44,10 +44,10 @@ def cache_folder() -> Path:
 def _source_digest() -> str:
     """Digest of all that the compiled code depends on."""
     sha = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version}".encode())
-    package = Path(__file__).parent.parent
-    for folder in (package / "plane", package / "engine"):
-        for path in sorted(folder.glob("*.py")):
-            sha.update(path.read_bytes())
+    engine = Path(__file__).parent
+    own = [engine / f"{name}.py" for name in ("advance", "compiled", "heap", "state", "switch")]
+    for path in [*sorted((engine.parent / "plane").glob("*.py")), *own]:
+        sha.update(path.read_bytes())
     return sha.hexdigest()[:16]
 
 
@@ -69,7 +69,9 @@ def functions() -> dict[str, Callable[..., Any]]:
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
     try:
         compiled = _compile()
-        return {entry.__name__: compiled[entry] for entry in loop.ENTRIES}
+        entries = {entry.__name__: compiled[entry] for entry in loop.ENTRIES}
+        (folder / "complete").touch()
+        return entries
     finally:
         numba.config.CACHE_DIR = before
 
@@ -86,13 +88,14 @@ def _compile() -> dict[Any, Any]:
     for function in sources:
         scope = vars(clones[function.__module__])
         copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
-        wrap = heap.entry if function in loop.ENTRIES else heap.jit
-        twins[function] = wrap(copy)
+        twins[function] = heap.entry(copy) if function in loop.ENTRIES else heap.jit(copy)
     twins[loop.handle] = make_switch([twins[handler] for handler in HANDLERS])
     for clone in clones.values():
         for name, value in vars(clone).items():
             if isinstance(value, FunctionType | ModuleType) and value in twins:
                 setattr(clone, name, twins[value])
+    for function, signature in loop.ENTRIES.items():
+        twins[function].compile(signature)
     return twins
 
 
@@ -158,7 +161,7 @@ class CompiledPlane:
         world = self._arrays["world"]
         if world["rows"][0] >= CHUNK:
             filled = int(world["rows"][0])
-            self._moved_rows.append(self._arrays["row"][:filled].copy())
+            self._moved_rows.append(self._arrays["row"][:filled].astype(ROW_DTYPE))
             world["rows"][0] = 0
         used = dict(zip(SUPPLIED, self._arrays["supply"]["used"].tolist(), strict=True))
         if used["call"] + used["attempt"] > 2 * self._most_in_flight:
@@ -182,7 +185,7 @@ class CompiledPlane:
     def rows(self) -> Array:
         """All outcomes so far."""
         filled = int(self._arrays["world"]["rows"][0])
-        return np.concatenate([*self._moved_rows, self._arrays["row"][:filled]])
+        return joined_rows([*self._moved_rows, self._arrays["row"][:filled].astype(ROW_DTYPE)])
 
     def changes(self) -> Array:
         """All state changes so far."""

@@ -13,7 +13,7 @@ from resilim.engine.limits import TooManyInFlight
 from resilim.plane import changes, outlier, source, start, telemetry
 from resilim.plane.machine import CHUNK, TABLES, VECTORS, State
 from resilim.plane.records import to_array, to_records
-from resilim.run import Array, Run
+from resilim.run import ROW_DTYPE, Array, Run, joined_rows
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sweep": outlier.sweep,
@@ -62,7 +62,7 @@ class InterpretedPlane:
 
     def _move_rows(self) -> None:
         """Move a full chunk of outcomes into a numpy array."""
-        self._moved_rows.append(to_array(TABLES["row"], self.state.row))
+        self._moved_rows.append(to_array(TABLES["row"], self.state.row).astype(ROW_DTYPE))
         self.state.world[0].rows = 0
 
     def table(self, name: str) -> Array:
@@ -72,7 +72,8 @@ class InterpretedPlane:
     def rows(self) -> Array:
         """All outcomes so far."""
         filled = self.state.world[0].rows
-        return np.concatenate([*self._moved_rows, to_array(TABLES["row"], self.state.row[:filled])])
+        last = to_array(TABLES["row"], self.state.row[:filled]).astype(ROW_DTYPE)
+        return joined_rows([*self._moved_rows, last])
 
     def changes(self) -> Array:
         """All state changes so far."""

@@ -37,7 +37,7 @@ class Sampler:
         return [self._at_regular_times(), self._at_window_edges()]
 
     def _at_regular_times(self) -> Generator[simpy.Event, Any, None]:
-        while True:
+        while self._mesh.env.now < self._run.end:
             self.sample()
             yield self._mesh.env.timeout(self._run.sample_every)
 

@@ -49,6 +49,7 @@ def simulate(
             env.process(control.sweeps(mesh, index))
     for steps in sampler.processes():
         env.process(steps)
+    plane.records("world")[0].seed = run.seed
     plane.call("begin")
     env.run(until=run.end)
     sampler.finish()

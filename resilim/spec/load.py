@@ -116,6 +116,47 @@ def load_experiment(path: AnyPath, overrides: Sequence[str] = ()) -> LoadedExper
     return loaded
 
 
+def load_any(path: AnyPath) -> str:
+    """Check a file of whatever kind; what it is, in words. SpecError with every problem."""
+    name = os.fspath(path)
+    first = documents(name)[0]
+    kind = first.child("kind")
+    if kind is not None and kind.value == "Experiment":
+        loaded = load_experiment(name)
+        arms = ", ".join(arm.name for arm in loaded.arms)
+        return f"experiment {loaded.experiment.name}, arms {arms}"
+    if kind is not None and kind.value == "Model":
+        model = load_model(name)
+        hosts = sum(len(service.host_versions) for service in model.services.values())
+        return f"model {model.name}, {len(model.services)} services, {hosts} hosts"
+    return _check_manifest(name, first)
+
+
+def _check_manifest(path: str, first: Node) -> str:
+    """The same for a file of Istio objects."""
+    kinds = ("Experiment", "Model", "DestinationRule")
+    kind = first.child("kind")
+    if kind is None or not isinstance(kind.value, str):
+        message = f'"kind" is missing: one of {", ".join(kinds)}'
+        raise SpecError([Problem.at(first.at, "kind", message)])
+    problems: list[Problem] = []
+    hosts: list[str] = []
+    for document in documents(path):
+        found = document.child("kind")
+        if found is None or found.value != "DestinationRule":
+            at = found.at if found else document.at
+            shown = str(found.value) if found else "nothing"
+            message = f"{quoted(shown)} is not supported; {', '.join(kinds)} are"
+            problems.append(Problem.at(at, "kind", message, nearest(shown, kinds)))
+            continue
+        rule, wrong = bind(DestinationRule, document)
+        problems += wrong
+        hosts += [rule.spec.service] if rule else []
+    if problems:
+        raise SpecError(problems)
+    return f"DestinationRule for {', '.join(hosts)}"
+
+
 @dataclass
 class _Reader:
     """Files as trees, each read once, and the problems so far."""

@@ -16,6 +16,7 @@ from resilim.run import Array
 
 SCHEMA = 1
 
+Verdict = Literal["yes", "partly", "no", "inconclusive", "none"]
 Unit = Literal["share", "seconds", "per second", "ratio", "count"]
 
 
@@ -121,7 +122,7 @@ class Timeline:
 class Answer:
     """The answer in words. `verdict` is for one glance; the sentence says it with numbers."""
 
-    verdict: Literal["yes", "partly", "no", "inconclusive", "none"]
+    verdict: Verdict
     sentence: str
 
 

@@ -1,0 +1,156 @@
+"""`run_experiment`: from a loaded experiment to a stored result.
+
+* What is stored already is not computed again; what was finished before an interruption is kept.
+* Before it starts, a study says which engine it uses and why, and refuses to start when the outcomes of its
+  runs would not fit into the memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resilim.engine.simulate import has_numba
+from resilim.plan import Plan, plan, replication_seed
+from resilim.run import ROW_DTYPE
+from resilim.spec import LoadedExperiment
+from resilim.study.estimate import Study, estimate
+from resilim.study.execute import Setting, Task, cores, run_tasks
+from resilim.study.observation import Observation
+from resilim.study.result import Result
+from resilim.study.store import Store, folder_digest
+
+# Calls to simulate below which the interpreted engine is done before the compiled one is loaded.
+SMALL_STUDY = 100_000
+
+_BYTES_A_PROCESS = 250 << 20  # interpreter, libraries, compiled code
+_BYTES_A_REQUEST = 2 * ROW_DTYPE.itemsize + 24  # its outcome, and what observing it needs
+
+
+class TooLarge(Exception):
+    """The study would take more memory than there is."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the study tells while it runs; every part may be replaced."""
+
+    say: Callable[[str], None]  # one line of talk
+    advanced: Callable[[int, int], None]  # (finished, all) runs
+
+
+def prepare(loaded: LoadedExperiment) -> Study:
+    """Plan every arm; the digest names the result folder."""
+    plans = tuple(plan(arm) for arm in loaded.arms)
+    replications = loaded.experiment.replications
+    parts = [one.run.digest() for one in plans]
+    parts += [arm.name for arm in loaded.arms]
+    parts += [str(replications.seed), replications.pairing]
+    return Study(loaded, plans, folder_digest(parts))
+
+
+def choose_engine(wanted: str | None, study: Study, progress: Progress) -> str:
+    """The engine to use; says why when nobody asked for it."""
+    calls = sum(one.requests * one.calls_per_request for one in study.plans)
+    calls *= study.loaded.experiment.replications.min
+    if wanted is not None:
+        engine = wanted
+    elif not has_numba():
+        progress.say("engine: python, because numba is not installed (pip install numba makes runs 20 times faster)")
+        engine = "python"
+    elif calls < SMALL_STUDY:
+        progress.say(f"engine: python, because the study is small ({calls:,.0f} calls)")
+        engine = "python"
+    else:
+        engine = "compiled"
+    if engine == "compiled":
+        _load_compiled(progress)
+    return engine
+
+
+def _load_compiled(progress: Progress) -> None:
+    """Compile now, once, so that workers find the code on disk."""
+    from resilim.engine import compiled  # numba is heavy
+
+    if not compiled.is_cached():
+        progress.say("compiling the data plane: about half a minute, once for this version of resilim")
+    compiled.functions()
+
+
+def check_memory(plans: tuple[Plan, ...], jobs: int) -> None:
+    """Raise `TooLarge` when `jobs` runs at once would not fit into the memory that is free."""
+    needed = jobs * (_BYTES_A_PROCESS + int(max(one.requests for one in plans) * _BYTES_A_REQUEST))
+    free = _free_memory()
+    if free is not None and needed > free:
+        raise TooLarge(
+            f"{jobs} runs at once would need about {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB "
+            "are free: lower load.rate or time, or use fewer --jobs"
+        )
+
+
+def _free_memory() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    kilobytes = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
+    return int(kilobytes["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in kilobytes else None
+
+
+def run_experiment(
+    study: Study,
+    results: Path,
+    progress: Progress,
+    engine: str | None = None,
+    jobs: int | None = None,
+    fresh: bool = False,
+) -> tuple[Result, Store]:
+    """Run what is not stored yet, and estimate. Raises `TooLarge`, `StoreError`, `TooManyInFlight`.
+
+    Ctrl-C ends the runs in flight; the result is then that of the replications that are finished in
+    every arm, and `Result.replications` is below `Result.requested`.
+    """
+    replications = study.loaded.experiment.replications
+    store = Store(results / study.loaded.experiment.name / study.digest)
+    stored = {} if fresh else store.load()
+    names = [arm.name for arm in study.loaded.arms]
+    tasks = [
+        Task(number, replication, _seed(study, replication, name))
+        for replication in range(replications.min)
+        for number, name in enumerate(names)
+        if (name, replication) not in stored
+    ]
+    jobs = min(jobs or cores(), max(1, len(tasks)))
+    if tasks:
+        check_memory(study.plans, jobs)
+        setting = Setting(study.plans, choose_engine(engine, study, progress), study.fault_window)
+        store.begin(study.loaded.resolved(), fresh)
+        total = len(tasks) + len(stored)
+        try:
+            for task, observation in run_tasks(setting, tasks, jobs):
+                store.append(names[task.arm], task.replication, task.seed, observation)
+                stored[names[task.arm], task.replication] = observation
+                progress.advanced(len(stored), total)
+        except KeyboardInterrupt:
+            progress.say("interrupted; what is finished is kept, and the same command goes on with it")
+    else:
+        progress.say(f"all {len(stored)} runs are stored already (--fresh computes them again)")
+    return _conclude(study, store, stored, replications.min), store
+
+
+def _seed(study: Study, replication: int, arm: str) -> int:
+    replications = study.loaded.experiment.replications
+    paired = replications.pairing == "common random numbers"
+    return replication_seed(replications.seed, replication, "" if paired else arm)
+
+
+def _conclude(
+    study: Study, store: Store, stored: dict[tuple[str, int], Observation], requested: int
+) -> Result:
+    """Estimate, and write the summary; raises KeyboardInterrupt when not a single replication is complete."""
+    result = estimate(study, stored, requested)
+    store.write_summary(json.loads(json.dumps(result.to_json())))
+    return result

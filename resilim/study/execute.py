@@ -1,0 +1,114 @@
+"""Running the replications: on all cores by default, through `concurrent.futures`.
+
+* A task is one replication of one arm; what comes back is its observation, not its recording.
+* The order of completion does not matter: whoever collects sorts by arm and replication.
+* Workers ignore Ctrl-C; the parent stops handing out tasks, and what was finished is kept.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from resilim.engine.simulate import simulate
+from resilim.plan import Plan
+from resilim.study.observation import Observation, observe
+
+
+@dataclass(frozen=True)
+class Task:
+    """One replication of one arm."""
+
+    arm: int
+    replication: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all tasks of a study share."""
+
+    plans: tuple[Plan, ...]
+    engine: str
+    fault_window: int | None
+
+
+_setting: Setting | None = None  # of this worker process
+
+
+def perform(setting: Setting, task: Task) -> Observation:
+    """Run one task here."""
+    plan = setting.plans[task.arm]
+    run = plan.run.with_seed(task.seed)
+    recording = simulate(run, setting.engine)
+    return observe(run, plan.names, recording, setting.fault_window)
+
+
+def _begin_worker(setting: Setting) -> None:
+    global _setting
+    _setting = setting
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _perform_in_worker(task: Task) -> Observation:
+    if _setting is None:
+        raise RuntimeError("the worker process was not set up")
+    return perform(_setting, task)
+
+
+def run_tasks(setting: Setting, tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Observation]]:
+    """Run the tasks and yield each with its observation as it is finished.
+
+    `jobs` worker processes; with 1 everything runs in this process. Closing the iterator ends the workers.
+    """
+    if jobs == 1 or len(tasks) <= 1:
+        for task in tasks:
+            yield task, perform(setting, task)
+        return
+    with _workers(setting, min(jobs, len(tasks))) as pool:
+        yield from _as_finished(pool, tasks, ahead=2 * jobs)
+
+
+def _as_finished(pool: Executor, tasks: Sequence[Task], ahead: int) -> Iterator[tuple[Task, Observation]]:
+    """Hand out tasks, `ahead` of them at once, and yield them as they are finished."""
+    waiting = iter(tasks)
+    pending: dict[Future[Observation], Task] = {}
+    for task in waiting:
+        pending[pool.submit(_perform_in_worker, task)] = task
+        if len(pending) < ahead:
+            continue
+        yield from _finished(pending)
+    while pending:
+        yield from _finished(pending)
+
+
+def _finished(pending: dict[Future[Observation], Task]) -> Iterator[tuple[Task, Observation]]:
+    done, _ = wait(pending, return_when=FIRST_COMPLETED)
+    for future in done:
+        yield pending.pop(future), future.result()
+
+
+@contextmanager
+def _workers(setting: Setting, jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of worker processes that are gone at the end, finished or not."""
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker, initargs=(setting,))
+    try:
+        yield pool
+    except BaseException:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
