@@ -1,4 +1,4 @@
-"""Ordinary SimPy programs for the benchmarks: generator processes and `simpy.Resource`, as one would write them.
+"""Ordinary SimPy programs for the benchmarks: generator processes and `simpy.Resource`.
 
 They know the same mechanisms as the benchmark's model, and nothing of resilim. Times in seconds.
 """
@@ -59,7 +59,7 @@ class Proxy:
             host = self.pick()
             served = self.env.process(chain.serve(self.hosts[host], depth, self.draw))
             outcome = yield served | deadline
-            ok = served in outcome and served.value
+            ok = served in outcome and bool(served.value)
             self.report(host, ok)
             return ok
 

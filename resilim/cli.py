@@ -60,12 +60,16 @@ def validate(files: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("experiment", metavar="EXPERIMENT")
-@click.option("-S", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a value, e.g. load.rate=200/s.")
+@click.option(
+    "-S", "overrides", multiple=True, metavar="PATH=VALUE", help="Change a value, e.g. load.rate=200/s."
+)
 @click.option("--engine", type=click.Choice(["python", "compiled"]), help="Both give the same numbers.")
 @click.option("--replications", type=click.IntRange(2, 100_000), help="In place of the experiment's number.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="In place of the experiment's seed.")
 @click.option("--jobs", type=click.IntRange(1, 1024), help="Runs at once; default: one per core.")
-@click.option("--results", type=click.Path(path_type=Path), default="results", show_default=True, help="Result folder.")
+@click.option(
+    "--results", type=click.Path(path_type=Path), default="results", show_default=True, help="Result folder."
+)
 @click.option("--fresh", is_flag=True, help="Compute stored runs again.")
 def run(
     experiment: str,

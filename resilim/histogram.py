@@ -11,7 +11,6 @@ import numpy as np
 from resilim.plane.telemetry import BUCKETS, BUCKETS_PER_E_FOLD, FIRST, OFFSET
 from resilim.run import Array
 
-
 # (BUCKETS + 1,) ns: bucket i holds EDGES[i] <= latency < EDGES[i + 1]
 EDGES = np.exp((np.arange(BUCKETS + 1) + FIRST) / BUCKETS_PER_E_FOLD) - OFFSET
 

@@ -20,7 +20,6 @@ import numpy as np
 from resilim.plane import balance, flags, host, luck, retry, telemetry, timers
 from resilim.plane.machine import TABLES, VECTORS
 from resilim.plane.records import (
-    NONE,
     UNLIMITED,
     Cluster,
     Detector,
@@ -386,7 +385,9 @@ class _Planner:
         """Client requests from the start to the end, surges included."""
         base = self.arm.load.rate * self.arm.time.total / SECOND
         extra = sum(
-            (fault.factor - 1) * self.arm.load.rate * (fault.until.at(self.arm.time) - fault.from_.at(self.arm.time))
+            (fault.factor - 1)
+            * self.arm.load.rate
+            * (fault.until.at(self.arm.time) - fault.from_.at(self.arm.time))
             for fault in self.arm.faults
             if fault.kind == "load-surge"
         )

@@ -24,13 +24,14 @@ import numpy as np
 
 from resilim.engine import advance as loop
 from resilim.engine import heap, state
-from resilim.engine.switch import make_switch
 from resilim.engine.limits import TooManyInFlight
+from resilim.engine.switch import make_switch
 from resilim.plane import machine
 from resilim.plane.events import HANDLERS
 from resilim.plane.machine import CHUNK, PLANE_FUNCTIONS, ROOM, SUPPLIED, TABLES, VECTORS
 from resilim.plane.records import fresh
 from resilim.run import ROW_DTYPE, Array, Run, joined_rows
+
 
 def cache_folder() -> Path:
     """Where compiled code is kept: RESILIM_CACHE_DIR, or the user's cache folder."""

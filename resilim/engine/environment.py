@@ -41,7 +41,7 @@ class MeshEnvironment(simpy.Environment):
         """SimPy's heap."""
         return self._queue  # type: ignore[return-value]
 
-    def schedule(self, event: Event, priority: int = NORMAL, delay: float = 0) -> None:  # type: ignore[override]
+    def schedule(self, event: Event, priority: int = NORMAL, delay: float = 0) -> None:
         """Schedule a SimPy event; `delay` in whole ns."""
         if delay != int(delay):
             raise ValueError(

@@ -6,12 +6,17 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 
 from resilim.engine import control
-from resilim.engine.environment import MILLISECOND, CompiledEnvironment, InterpretedEnvironment, MeshEnvironment
+from resilim.engine.environment import (
+    MILLISECOND,
+    CompiledEnvironment,
+    InterpretedEnvironment,
+    MeshEnvironment,
+)
 from resilim.engine.interpreted import InterpretedPlane
 from resilim.engine.mesh import Mesh, Plane, Process
 from resilim.engine.sampler import Sampler
-from resilim.run import Recording, Run
 from resilim.plane.events import HANDLERS
+from resilim.run import Recording, Run
 
 _DRAIN_STEP = 100 * MILLISECOND
 

@@ -45,9 +45,7 @@ def on_reply(S: State, now: int, index: int) -> None:
 
 
 @plane
-def settle(
-    S: State, call_index: int, code: int, flags: int, origin: int, reset: bool, now: int
-) -> None:
+def settle(S: State, call_index: int, code: int, flags: int, origin: int, reset: bool, now: int) -> None:
     """An attempt of a call has failed, or was a retry: repeat it, or end the call."""
     call = S.call[call_index]
     cluster = S.cluster[call.cluster]
@@ -180,9 +178,7 @@ def abandon(S: State, cluster: Cluster, index: int, now: int) -> None:
 
 
 @plane
-def end_stream(
-    S: State, cluster: Cluster, attempt: Attempt, index: int, reset: bool, now: int
-) -> None:
+def end_stream(S: State, cluster: Cluster, attempt: Attempt, index: int, reset: bool, now: int) -> None:
     """Free the stream of an attempt and let a waiting request have it."""
     if attempt.timed:
         attempt.timed = 0

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar, cast, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 import numpy as np
 
@@ -35,12 +35,18 @@ def column(doc: str, default: float = 0) -> Any:
     return Column(default, doc)
 
 
-@dataclass_transform(field_specifiers=(column,))
-def record(cls: type[R]) -> type[R]:
-    """Turn a class of `name: int = column(...)` lines into a slotted record type.
+class Record:
+    """What all record types have: a constructor that takes the fields in order, all of them optional."""
 
-    The constructor takes the fields in order, all of them optional.
-    """
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *values: float, **fields: float) -> None: ...
+
+
+def record(cls: type[R]) -> type[R]:
+    """Turn a class of `name: int = column(...)` lines into a slotted record type."""
     hints = get_type_hints(cls)
     columns: dict[str, Column] = {name: vars(cls)[name] for name in hints}
     wrong = [name for name, kind in hints.items() if kind not in (int, float)]
@@ -56,7 +62,7 @@ def record(cls: type[R]) -> type[R]:
         "type[R]",
         type(
             cls.__name__,
-            (),
+            (Record,),
             {
                 "__slots__": tuple(columns),
                 "__init__": scope["__init__"],
@@ -103,7 +109,7 @@ def to_records(cls: type[R], array: np.ndarray[Any, Any]) -> list[R]:
 
 
 @record
-class Law:
+class Law(Record):
     """A distribution of durations, sampled by inverse transform (`luck.draw`)."""
 
     kind: int = column("one of luck.CONSTANT, UNIFORM, ...")
@@ -112,7 +118,7 @@ class Law:
 
 
 @record
-class Endpoint:
+class Endpoint(Record):
     """One operation of a service: where its steps begin."""
 
     service: int = column("index of the service")
@@ -120,7 +126,7 @@ class Endpoint:
 
 
 @record
-class Step:
+class Step(Record):
     """One step of an endpoint: own work, or calls made at the same time."""
 
     kind: int = column("WORK, CALLS_OUT or END of host.py")
@@ -132,7 +138,7 @@ class Step:
 
 
 @record
-class Site:
+class Site(Record):
     """One place in the code of a service from which another service is called."""
 
     first_step: int = column("first step of the endpoint that is called")
@@ -143,7 +149,7 @@ class Site:
 
 
 @record
-class Route:
+class Route(Record):
     """How a proxy treats a call to one upstream service (Envoy's route action)."""
 
     timeout: int = column("route timeout, ns; 0 = off")
@@ -162,7 +168,7 @@ class Route:
 
 
 @record
-class World:
+class World(Record):
     """What there is one of."""
 
     seed: int = column("luck of this replication, 63 bits")
@@ -178,7 +184,7 @@ class World:
 
 
 @record
-class Supply:
+class Supply(Record):
     """Book-keeping of a table whose records come and go (`lists.py`)."""
 
     free: int = column("head of the list of returned records", NONE)
@@ -186,7 +192,7 @@ class Supply:
 
 
 @record
-class Source:
+class Source(Record):
     """A stream of client requests: open load, users do not wait for each other."""
 
     rate: float = column("arrivals per ns")
@@ -199,7 +205,7 @@ class Source:
 
 
 @record
-class Mix:
+class Mix(Record):
     """One kind of request of a source."""
 
     upto: float = column("cumulated share, last one 1.0")
@@ -208,7 +214,7 @@ class Mix:
 
 
 @record
-class Host:
+class Host(Record):
     """One machine of a service: workers and a bounded queue before them."""
 
     service: int = column("index of its service")
@@ -228,7 +234,7 @@ class Host:
 
 
 @record
-class Cluster:
+class Cluster(Record):
     """One upstream service as one caller's proxy sees it: limits, gauges, Envoy's counters."""
 
     service: int = column("upstream service")
@@ -274,7 +280,7 @@ class Cluster:
 
 
 @record
-class Member:
+class Member(Record):
     """One upstream host in one cluster: what the balancer and the detector know of it."""
 
     host: int = column("index of the host")
@@ -287,7 +293,7 @@ class Member:
 
 
 @record
-class Detector:
+class Detector(Record):
     """Outlier detection of one cluster; `interval` 0 means that there is none."""
 
     interval: int = column("time between sweeps, ns; 0 = no detector")
@@ -301,7 +307,7 @@ class Detector:
 
 
 @record
-class Pool:
+class Pool(Record):
     """Connections of one caller's proxy to one upstream host, and the requests that wait."""
 
     cluster: int = column("index of the cluster")
@@ -314,7 +320,7 @@ class Pool:
 
 
 @record
-class Connection:
+class Connection(Record):
     """One upstream connection."""
 
     pool: int = column("index of the pool")
@@ -327,7 +333,7 @@ class Connection:
 
 
 @record
-class TimerQueue:
+class TimerQueue(Record):
     """Running timers of one duration, oldest first: one armed event serves them all."""
 
     kind: int = column("ROUTE_TIMEOUT or PER_TRY_TIMEOUT of timers.py")
@@ -338,7 +344,7 @@ class TimerQueue:
 
 
 @record
-class Call:
+class Call(Record):
     """One call of a service, or of the client, from its start to its outcome; one attempt or more."""
 
     parent: int = column("attempt on whose behalf it is made; NONE: a client request")
@@ -360,7 +366,7 @@ class Call:
 
 
 @record
-class Attempt:
+class Attempt(Record):
     """One try of a call: first at the caller's proxy, then at the host that serves it."""
 
     call: int = column("its call; NONE when the caller gave up", NONE)
@@ -387,7 +393,7 @@ class Attempt:
 
 
 @record
-class Row:
+class Row(Record):
     """The outcome of one client request."""
 
     arrived: int = column("ns")
@@ -400,7 +406,7 @@ class Row:
 
 
 @record
-class Change:
+class Change(Record):
     """A state change that people ask about."""
 
     at: int = column("ns")
@@ -409,7 +415,7 @@ class Change:
 
 
 @record
-class Gauge:
+class Gauge(Record):
     """One service at one moment: counters run from the start, gauges are of now."""
 
     calls_ended: int = column("calls to it that have their outcome")

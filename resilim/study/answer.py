@@ -4,7 +4,7 @@
   has bystanders and the reference arm hurts them, the answer is about them; else it is about all requests.
 * Loss: how much the success ratio falls from the window before to the window of the fault.
 * yes: the paired difference is clearly above 0 and at most a tenth of the reference's loss is left;
-  partly: clearly above 0, but more is left; no: clearly at most a tenth of the loss is gained, or clearly worse;
+  partly: clearly above 0, but more is left; no: clearly at most a tenth of the loss is gained, or worse;
   inconclusive: the interval does not tell. Clearly means: the whole interval.
 """
 
@@ -23,9 +23,7 @@ _NOTICED = 0.001  # a loss of success ratio below this is none
 Figures = dict[tuple[str, str, str, str], Estimate]
 
 
-def answer(
-    loaded: LoadedExperiment, figures: Sequence[Figure], differences: Sequence[Difference]
-) -> Answer:
+def answer(loaded: LoadedExperiment, figures: Sequence[Figure], differences: Sequence[Difference]) -> Answer:
     """The answer of an experiment with a fault and two arms or more; else none."""
     arms = [arm.name for arm in loaded.arms]
     windows = {window.name for window in loaded.windows()}
@@ -92,9 +90,7 @@ def _verdict(loss: float, low: float, high: float) -> Verdict:
     return "yes" if low >= (1 - _LEFT) * loss else "partly"
 
 
-def _sentence(
-    verdict: Verdict, of: str, reference: str, last: str, values: Figures, change: Estimate
-) -> str:
+def _sentence(verdict: Verdict, of: str, reference: str, last: str, values: Figures, change: Estimate) -> str:
     which = f"requests to {of}, which do not need the faulty service" if of else "all requests"
     opening = {
         "yes": f"{last} stops the failure from cascading",

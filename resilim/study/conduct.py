@@ -58,7 +58,9 @@ def choose_engine(wanted: str | None, study: Study, progress: Progress) -> str:
     if wanted is not None:
         engine = wanted
     elif not has_numba():
-        progress.say("engine: python, because numba is not installed (pip install numba makes runs 20 times faster)")
+        progress.say(
+            "engine: python, because numba is not installed; with it, runs are 20 times faster"
+        )
         engine = "python"
     elif calls < SMALL_STUDY:
         progress.say(f"engine: python, because the study is small ({calls:,.0f} calls)")

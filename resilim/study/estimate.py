@@ -177,23 +177,19 @@ def _fault_note(study: Study, fault: Fault) -> FaultNote:
     return FaultNote(fault.name, text, fault.service or "", hosts, begin, end)
 
 
-def _notes(
-    study: Study, by_arm: dict[str, list[Observation]], requested: int
-) -> Iterator[str]:
+def _notes(study: Study, by_arm: dict[str, list[Observation]], requested: int) -> Iterator[str]:
     """What the reader should know before believing the numbers."""
-    for arm, observations in by_arm.items():
-        done = len(observations)
-        if done < requested:
-            yield f"{done} of {requested} replications finished; the intervals are of those."
-            break
+    done = min(map(len, by_arm.values()))
+    if done < requested:
+        yield f"{done} of {requested} replications finished; the intervals are of those."
     for arm, observations in by_arm.items():
         left = sum(observation.in_flight for observation in observations)
         if left:
-            yield f"{arm}: {left} requests still had no outcome a minute after the load ended; they are not counted."
+            yield f"{arm}: {left} requests had no outcome a minute after the load ended; they are not counted."
         if study.fault_window is not None:
             lost = sum(not np.isfinite(observation.recovery) for observation in observations)
             if lost:
-                yield f"{arm}: {lost} of {len(observations)} replications did not recover before the end of the run."
+                yield f"{arm}: {lost} of {len(observations)} replications did not recover before the end."
     assumed = [p.what for p in study.loaded.arms[0].model.provenance if p.kind == "assumed"]
     if assumed:
         yield f"Assumed, not measured: {', '.join(assumed)}."

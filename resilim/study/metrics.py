@@ -1,7 +1,7 @@
 """The metrics: what is estimated from the observations of an arm, and how two arms differ.
 
-A new metric is one entry: a `Metric`, who has it, and a function from the observations of an arm to either one
-value a replication, a pair (hits, of), or one histogram a replication and a quantile.
+A new metric is one entry: a `Metric`, and what it is made of: one value a replication, a pair (hits, of), or
+one histogram a replication and a quantile.
 """
 
 from __future__ import annotations
@@ -81,18 +81,22 @@ MEAN = Metric(
     "latency_mean", "mean latency", "seconds", "lower",
     "Mean time from arrival to outcome, failed requests included.",
 )  # fmt: skip
-P50 = Metric("latency_p50", "p50 latency", "seconds", "lower", "Median time from start to outcome, failures included.")
+P50 = Metric(
+    "latency_p50", "p50 latency", "seconds", "lower", "Median time from start to outcome, failures included."
+)
 P99 = Metric("latency_p99", "p99 latency", "seconds", "lower", "99 % of requests have their outcome sooner.")
 RECOVERY = Metric(
     "recovery_time", "recovery time", "seconds", "lower",
-    "From the end of the fault to three bins in a row with successes within 1 percentage point of, and a median "
-    "latency at most half above, those before the fault. Missing when a replication does not recover.",
+    "From the end of the fault to three bins in a row with successes within 1 percentage point of, and a "
+    "median latency at most half above, those before the fault. Missing when a replication does not recover.",
 )  # fmt: skip
 RECOVERED = Metric(
     "recovered", "replications that recovered", "share", "higher",
     "Share of the replications that recovered before the end of the run.",
 )  # fmt: skip
-FAILED = Metric("failed_ratio", "failed calls", "share", "lower", "Share of the calls to the service that failed.")
+FAILED = Metric(
+    "failed_ratio", "failed calls", "share", "lower", "Share of the calls to the service that failed."
+)
 AMPLIFICATION = Metric(
     "retry_amplification", "retry amplification", "ratio", "lower",
     "Attempts that got a connection, per call to the service.",

@@ -2,8 +2,8 @@
 
 * A client request belongs to the window in which it *arrived*; a call between services to the one in which
   it ended. Failed requests stay in the latencies as what they are.
-* Recovery: from the end of the fault to the first of three bins in a row in which the share of successes is at
-  most one percentage point below, and the median latency at most half above, those before the fault.
+* Recovery: from the end of the fault to the first of three bins in a row in which the share of successes is
+  at most one percentage point below, and the median latency at most half above, those before the fault.
 * An observation is numbers and arrays only; `pack` and `unpack` turn it into JSON and back without loss.
 """
 
@@ -13,6 +13,7 @@ import base64
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,8 @@ def _in_windows(run: Run, recording: Recording, counter: str) -> Array:
     edges = np.array(run.windows, dtype=float).ravel()
     at_edges = [np.interp(edges, recording.sample_times, values[:, s]) for s in range(values.shape[1])]
     begin_end = np.array(at_edges).reshape(values.shape[1], -1, 2)
-    return (begin_end[:, :, 1] - begin_end[:, :, 0]).T
+    growth: Array = (begin_end[:, :, 1] - begin_end[:, :, 0]).T
+    return growth
 
 
 def _client_series(recording: Recording) -> Array:
@@ -136,7 +138,7 @@ def _client_series(recording: Recording) -> Array:
     both = np.array(
         [
             np.quantile(latencies[begin:end], [0.5, 0.99]) if end > begin else [np.nan, np.nan]
-            for begin, end in zip(at[:-1], at[1:], strict=True)
+            for begin, end in pairwise(at)
         ]
     ).reshape(-1, 2)
     return np.stack([offered / seconds, ended_good / seconds, failed, both[:, 0], both[:, 1]])

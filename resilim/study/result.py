@@ -171,7 +171,9 @@ class Result:
     def difference(self, metric: str, of: str, window: str, arm: str) -> Estimate | None:
         """One paired difference to the reference; None when it was not estimated."""
         wanted = (metric, of, window, arm)
-        return next((d.estimate for d in self.differences if (d.metric, d.of, d.window, d.arm) == wanted), None)
+        return next(
+            (d.estimate for d in self.differences if (d.metric, d.of, d.window, d.arm) == wanted), None
+        )
 
     def measured(self, window: str) -> Iterator[tuple[str, str]]:
         """The (metric, of) pairs that have figures in a window, in order, each once."""

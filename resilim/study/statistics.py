@@ -1,8 +1,8 @@
 """Intervals. The unit of analysis is the replication, never the request.
 
 * Mean of a figure that every replication has: Student's t on the replications' values.
-* Ratio (successes, amplification): the same, on the replications' ratios. When no replication shows a single
-  failure the interval is one-sided: the "rule of three" bound of Clopper and Pearson, from the requests of all.
+* Share: the same, on the replications' shares. When no replication shows a single failure (or success) the
+  interval is one-sided: the "rule of three" bound of Clopper and Pearson, from the requests of all.
 * Quantile: the replications' histograms are pooled and the quantile is jackknifed over replications; the mean
   of per-replication p99s would cover only 70 to 81 % where 95 % is claimed.
 * Two arms: the same on paired differences, the arms of a replication sharing their luck.

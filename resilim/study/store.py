@@ -68,7 +68,9 @@ class Store:
                 self._runs.unlink(missing_ok=True)
             self.write("resolved.json", _json(resolved))
         except OSError as error:
-            raise StoreError(f"{self.folder}: {error.strerror}; choose another folder with --results") from error
+            raise StoreError(
+                f"{self.folder}: {error.strerror}; choose another folder with --results"
+            ) from error
 
     def append(self, arm: str, replication: int, seed: int, observation: Observation) -> None:
         """Store one finished run."""
