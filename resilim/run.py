@@ -63,7 +63,7 @@ def _digest(*parts: object) -> str:
     for part in parts:
         if isinstance(part, np.ndarray):
             sha.update(f"{part.dtype.descr}{part.shape}".encode())
-            sha.update(np.ascontiguousarray(part).tobytes())
+            sha.update(np.ascontiguousarray(part).view(np.uint8).data)
         else:
             sha.update(repr(part).encode())
         sha.update(b"\0")

@@ -74,6 +74,10 @@ class InterpretedEnvironment(MeshEnvironment):
         self._handlers = handlers
         self._state = state
 
+    def happened(self, at: int) -> None:
+        """Set the clock to the data-plane event that is being handled."""
+        self._now = at
+
     def step(self) -> None:
         """Process the next event of either kind."""
         try:
@@ -95,10 +99,10 @@ class InterpretedEnvironment(MeshEnvironment):
         try:
             while heap:
                 now, _, kind, who = heappop(heap)
-                self._now = now
                 if kind >= 0:
                     handlers[kind](state, now, who)
                 else:
+                    self._now = now
                     fire(who)
         except StopSimulation as stop:
             return stop.args[0]

@@ -30,6 +30,7 @@ class InterpretedPlane:
     name = "python"
 
     def __init__(self, run: Run, env: InterpretedEnvironment) -> None:
+        self._env = env
         self._most_in_flight = run.most_in_flight
         self._moved_rows: list[Array] = []
         self.on_change: Callable[[Any], None] = lambda change: None
@@ -42,9 +43,13 @@ class InterpretedPlane:
         state.histogram = array("q", state.histogram)
         state.heap = env.heap
         state.next_order = env.next_plane_order
-        state.signal = lambda change: self.on_change(change)
+        state.signal = self._tell
         state.move_rows = self._move_rows
         self.state = state
+
+    def _tell(self, change: Any) -> None:
+        self._env.happened(change.at)
+        self.on_change(change)
 
     def records(self, name: str) -> Any:
         """The records of a table: read and write their fields by name."""

@@ -26,8 +26,7 @@ PARETO = 4  # a: smallest, ns; b: -1/shape
 # Purposes. Arbitrary 63-bit numbers, far apart; changing one changes every result.
 ARRIVALS = 0x1F83D9ABFB41BD6B
 MIXTURE = 0x5BE0CD19137E2179
-HOP = 0x3C6EF372FE94F82B
-UPSTREAM_HOP = 0x0FC19DC68B8CD5B5
+HOPS = 0x3C6EF372FE94F82B
 BALANCE = 0x510E527FADE682D1
 SECOND_CHOICE = 0x2B05688C2B3E6C1F
 BACKOFF = 0x6A09E667F3BCC908
@@ -66,6 +65,12 @@ def duration(law: Law, bits: int) -> int:
     if law.kind == LOGNORMAL:
         return int(exp(law.a + law.b * normal_quantile(u)))
     return int(law.a * exp(law.b * log(1.0 - u)))
+
+
+@plane
+def other_half(bits: int) -> int:
+    """The same random bits with their halves exchanged: a second draw where 31 bits are enough."""
+    return (bits & 0x7FFFFFFF) << 32
 
 
 # Coefficients of Wichura's three rational approximations, highest power first.

@@ -13,7 +13,7 @@ from resilim.plane.balance import pick
 from resilim.plane.flags import NO_FLAG, UH, UO
 from resilim.plane.kinds import REACH
 from resilim.plane.lists import give_back, take
-from resilim.plane.luck import ATTEMPT, HOP, UPSTREAM_HOP, duration
+from resilim.plane.luck import ATTEMPT, HOPS, duration, other_half
 from resilim.plane.machine import ATTEMPTS, CALLS, State, plane, push, scramble
 from resilim.plane.records import NONE, Attempt, Call, Cluster
 from resilim.plane.telemetry import call_ended
@@ -87,9 +87,8 @@ def send(S: State, cluster: Cluster, attempt: Attempt, index: int, now: int) -> 
     if route.per_try_timeout > 0:
         attempt.timed = 1
         timers.start(S, route.per_try_queue, S.attempt, index, now)
-    key = attempt.key
-    hops = duration(S.law[cluster.hop], scramble(key, HOP))
-    hops += duration(S.law[cluster.upstream_hop], scramble(key, UPSTREAM_HOP))
+    bits = scramble(attempt.key, HOPS)
+    hops = duration(S.law[cluster.hop], bits) + duration(S.law[cluster.upstream_hop], other_half(bits))
     there = hops // 2
     attempt.way_back = hops - there
     push(S, now + there, REACH, index)

@@ -3,8 +3,8 @@
 * A failure *cascades* when it hurts requests that do not need the struck service: bystanders. Where the mix
   has bystanders and the reference arm hurts them, the answer is about them; else it is about all requests.
 * Loss: how much the success ratio falls from the window before to the window of the fault.
-* yes: the paired difference is clearly above 0 and at most a tenth of the reference's loss is left;
-  partly: clearly above 0, but more is left; no: clearly at most a tenth of the loss is gained, or worse;
+* yes: the paired difference is clearly above 0, and the loss that is left is clearly at most a tenth of the
+  reference's; partly: clearly above 0, but more is left; no: clearly at most a tenth of the loss is gained, or worse;
   inconclusive: the interval does not tell. Clearly means: the whole interval.
 """
 
@@ -41,7 +41,10 @@ def answer(loaded: LoadedExperiment, figures: Sequence[Figure], differences: Seq
         return Answer(
             "none", f"The fault costs {reference} less than 0.1 % of its requests: nothing cascades."
         )
-    verdict = _verdict(loss, change.low, change.high)
+    left = (values["success_ratio", of, "before", last].value or 0.0) - (
+        values["success_ratio", of, "fault", last].low or 0.0
+    )
+    verdict = _verdict(loss, left, change.low, change.high)
     return Answer(verdict, _sentence(verdict, of, reference, last, values, change))
 
 
@@ -82,12 +85,13 @@ def _loss(values: Figures, of: str, arm: str) -> float | None:
     return None if before is None or fault is None else before - fault
 
 
-def _verdict(loss: float, low: float, high: float) -> Verdict:
+def _verdict(loss: float, left: float, low: float, high: float) -> Verdict:
+    """From the reference's loss, the last arm's at its worst bound, and the bounds of the difference."""
     if high < 0 or high <= _LEFT * loss:
         return "no"
     if low <= 0:
         return "inconclusive"
-    return "yes" if low >= (1 - _LEFT) * loss else "partly"
+    return "yes" if left <= _LEFT * loss else "partly"
 
 
 def _sentence(verdict: Verdict, of: str, reference: str, last: str, values: Figures, change: Estimate) -> str:

@@ -65,20 +65,20 @@ def observe(run: Run, names: Names, recording: Recording, fault_window: int | No
     requests = np.zeros((len(windows), 1 + len(names.asked)), np.int64)
     succeeded = np.zeros_like(requests)
     latency_sum = np.zeros(len(windows), np.int64)
+    good = rows["code"] == 200
     histograms = []
     failures = []
     for index, (begin, end) in enumerate(windows):
-        inside = rows[(rows["arrived"] >= begin) & (rows["arrived"] < end)]
-        good = inside["code"] == 200
-        latency_sum[index] = inside["latency"].sum()
+        inside = (rows["arrived"] >= begin) & (rows["arrived"] < end)
+        latency_sum[index] = rows["latency"].sum(where=inside)
         by_endpoint = []
         for column, endpoint in enumerate(names.asked, start=1):
-            of_endpoint = inside["endpoint"] == endpoint
+            of_endpoint = inside & (rows["endpoint"] == endpoint)
             requests[index, column] = of_endpoint.sum()
             succeeded[index, column] = (of_endpoint & good).sum()
-            by_endpoint.append(of_latencies(inside["latency"][of_endpoint]))
+            by_endpoint.append(of_latencies(rows["latency"][of_endpoint]))
         histograms.append(np.stack([np.sum(by_endpoint, axis=0), *by_endpoint]))
-        failures.append(_failures(inside[~good], names))
+        failures.append(_failures(rows[inside & ~good], names))
     requests[:, 0] = requests[:, 1:].sum(axis=1)
     succeeded[:, 0] = succeeded[:, 1:].sum(axis=1)
     client = _client_series(recording)

@@ -1,0 +1,56 @@
+"""Requests per second through a chain of four services: ordinary SimPy, and resilim's two engines.
+
+Open Poisson load of 1,000/s; 3 hosts x 16 workers a service, exponential work of 5 ms, the caller's worker held;
+a sidecar on each side of every call (1 to 3 ms); pool limits 100 + 100; 1 s timeout a call; round robin; outlier
+detection on. The same work for all three, side by side in one process, mean latencies checked.
+
+    python benchmarks/chain.py [--json] [--rounds N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+# Not this folder: its queue.py would hide the standard library's.
+sys.path[0] = str(Path(__file__).parent.parent)
+
+from benchmarks.ordinary import Chain
+from benchmarks.rates import Sample, check_means, race, resilim_contestant, show, timed
+
+
+REQUESTS = 5_000  # of the ordinary program in one round
+INTERPRETED_SECONDS = 10  # simulated, so twice as many requests
+COMPILED_SECONDS = 200
+
+
+def ordinary(number: int) -> Sample:
+    """The ordinary SimPy program, once."""
+
+    def work() -> tuple[int, float]:
+        chain = Chain(seed=number)
+        chain.run(REQUESTS)
+        return REQUESTS, 1000 * sum(chain.latencies) / len(chain.latencies)
+
+    return timed(work)
+
+
+def main() -> None:
+    """Run the race."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one line of requests per second")
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+    contestants = {
+        "simpy": ordinary,
+        "python": resilim_contestant("chain.yaml", "python", INTERPRETED_SECONDS),
+        "compiled": resilim_contestant("chain.yaml", "compiled", COMPILED_SECONDS),
+    }
+    results = race(contestants, arguments.rounds)
+    check_means(results)
+    show(results, arguments.json)
+
+
+if __name__ == "__main__":
+    main()
