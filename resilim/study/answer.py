@@ -45,7 +45,8 @@ def answer(loaded: LoadedExperiment, figures: Sequence[Figure], differences: Seq
         values["success_ratio", of, "fault", last].low or 0.0
     )
     verdict = _verdict(loss, left, change.low, change.high)
-    return Answer(verdict, _sentence(verdict, of, reference, last, values, change))
+    everybody = _everybody(reference, last, values, changes)
+    return Answer(verdict, _sentence(verdict, of, reference, last, values, change, everybody))
 
 
 def _bystanders(loaded: LoadedExperiment) -> list[str]:
@@ -94,8 +95,17 @@ def _verdict(loss: float, left: float, low: float, high: float) -> Verdict:
     return "yes" if left <= _LEFT * loss else "partly"
 
 
-def _sentence(verdict: Verdict, of: str, reference: str, last: str, values: Figures, change: Estimate) -> str:
-    which = f"requests to {of}, which do not need the faulty service" if of else "all requests"
+def _everybody(reference: str, last: str, values: Figures, changes: Figures) -> str:
+    """What the last arm does for all requests, in a sentence."""
+    was, now = (values["success_ratio", CLIENT, "fault", arm] for arm in (reference, last))
+    change = changes["success_ratio", CLIENT, "fault", last]
+    return f"Of all requests {_percent(now)} succeed instead of {_percent(was)} ({_points(change)})."
+
+
+def _sentence(
+    verdict: Verdict, of: str, reference: str, last: str, values: Figures, change: Estimate, everybody: str
+) -> str:
+    which = f"requests to {of}, which do not need the faulty service," if of else "all requests"
     opening = {
         "yes": f"{last} stops the failure from cascading",
         "partly": f"{last} weakens the cascade but does not stop it",
@@ -104,10 +114,11 @@ def _sentence(verdict: Verdict, of: str, reference: str, last: str, values: Figu
     }[verdict]
     was = values["success_ratio", of, "fault", reference]
     now = values["success_ratio", of, "fault", last]
-    return (
+    sentence = (
         f"{opening}: during the fault {_percent(now)} of {which} succeed instead of {_percent(was)} in "
         f"{reference}, a paired difference of {_points(change)} percentage points."
     )
+    return sentence + (f" {everybody}" if of else "")
 
 
 def _percent(estimate: Estimate) -> str:
