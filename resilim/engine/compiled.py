@@ -24,6 +24,7 @@ import numpy as np
 
 from resilim.engine import advance as loop
 from resilim.engine import heap, state
+from resilim.engine.environment import CompiledEnvironment
 from resilim.engine.limits import TooManyInFlight
 from resilim.engine.switch import make_switch
 from resilim.plane import machine
@@ -105,11 +106,11 @@ class CompiledPlane:
 
     name = "compiled"
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, env: CompiledEnvironment) -> None:
+        self._env = env
         self._functions = functions()
         self._most_in_flight = run.most_in_flight
         self._moved_rows: list[Array] = []
-        self._told = 0
         self.on_change: Callable[[Any], None] = lambda change: None
         arrays = {name: run.tables[name].copy() for name in TABLES if name in run.tables}
         for name in SUPPLIED:
@@ -138,24 +139,26 @@ class CompiledPlane:
             self._tell()
         return result
 
-    def advance(self, until: int) -> int | None:
-        """Run the data plane up to `until` (exclusive); the time, if a change was signalled before."""
+    def advance(self, until: int) -> bool:
+        """Run the data plane up to `until` (exclusive); False when it stopped early to tell a change."""
         while True:
             outcome = self._functions["advance"](self._block.ctypes.data, until)
             if outcome == loop.DONE:
-                return None
+                return True
             if outcome == loop.SIGNALLED:
-                return self._tell()
+                self._env.happened(int(self._arrays["clock"]["now"][0]))
+                self._tell()
+                return False
             self._make_room()
 
-    def _tell(self) -> int:
+    def _tell(self) -> None:
+        """Hand the changes that are still to be told to whoever waits for them."""
         world = self.records("world")[0]
+        first = int(world.signalled) - 1
         world.signalled = 0
         changes = self.records("change")
-        for index in range(self._told, int(world.changes)):
+        for index in range(first, int(world.changes)):
             self.on_change(changes[index])
-        self._told = int(world.changes)
-        return int(self._arrays["clock"]["now"][0])
 
     def _make_room(self) -> None:
         """Double every table that may not have room for one more event."""

@@ -50,6 +50,10 @@ class MeshEnvironment(simpy.Environment):
         order = next(self._eid) + (priority - 2) * _BEFORE_PLANE
         heappush(self.heap, (int(self._now + delay), order, _SIMPY_EVENT, event))
 
+    def happened(self, at: int) -> None:
+        """Set the clock to the data-plane event that is being handled."""
+        self._now = at
+
     @staticmethod
     def _fire(event: Event) -> None:
         """Process one SimPy event as SimPy's own `step` does: a failure nobody handles is raised."""
@@ -73,10 +77,6 @@ class InterpretedEnvironment(MeshEnvironment):
         """Let `handlers[kind](state, now, who)` have the data-plane events."""
         self._handlers = handlers
         self._state = state
-
-    def happened(self, at: int) -> None:
-        """Set the clock to the data-plane event that is being handled."""
-        self._now = at
 
     def step(self) -> None:
         """Process the next event of either kind."""
@@ -117,21 +117,19 @@ class CompiledEnvironment(MeshEnvironment):
 
     def __init__(self) -> None:
         super().__init__()
-        self._advance: Callable[[int], int | None] = lambda until: None
+        self._advance: Callable[[int], bool] = lambda until: True
 
-    def attach(self, advance: Callable[[int], int | None]) -> None:
+    def attach(self, advance: Callable[[int], bool]) -> None:
         """Let `advance(until)` run the data plane up to `until` (exclusive).
 
-        It returns None, or the time of a state change for which it stopped early.
+        It returns False when it stopped early, after a state change that a process waits for.
         """
         self._advance = advance
 
     def step(self) -> None:
         """Advance the data plane up to SimPy's next event, then process that."""
         heap = self.heap
-        stopped = self._advance(heap[0][0] if heap else _FOREVER)
-        if stopped is not None:
-            self._now = stopped
+        if not self._advance(heap[0][0] if heap else _FOREVER):
             return
         if not heap:
             raise EmptySchedule

@@ -119,4 +119,6 @@ def see_to_rows(S, filled):  # type: ignore[no-untyped-def]
 @jit
 def announce(S, change):  # type: ignore[no-untyped-def]
     """Twin of `machine.announce`: `advance` stops after the event that is being handled."""
-    S.world[0].signalled = 1
+    world = S.world[0]
+    if world.signalled == 0:
+        world.signalled = world.changes

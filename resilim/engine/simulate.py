@@ -82,7 +82,7 @@ def _prepare(run: Run, engine: str) -> tuple[MeshEnvironment, Plane]:
         from resilim.engine.compiled import CompiledPlane  # numba is heavy and optional
 
         env = CompiledEnvironment()
-        compiled = CompiledPlane(run)
+        compiled = CompiledPlane(run, env)
         env.attach(compiled.advance)
         return env, compiled
     raise ValueError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")

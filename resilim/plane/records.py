@@ -177,7 +177,7 @@ class World(Record):
     rows: int = column("filled rows of the outcome table")
     changes: int = column("filled rows of the change table")
     listening: int = column("1: a control-plane process waits for state changes")
-    signalled: int = column("1: such a change has just been recorded")
+    signalled: int = column("number of changes up to the first one that is still to be told; 0: none")
     code: int = column("status of the call that ended last")
     flags: int = column("its response flags")
     origin: int = column("service at which its failure began")
