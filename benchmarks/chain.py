@@ -19,7 +19,6 @@ sys.path[0] = str(Path(__file__).parent.parent)
 from benchmarks.ordinary import Chain
 from benchmarks.rates import Sample, check_means, race, resilim_contestant, show, timed
 
-
 REQUESTS = 5_000  # of the ordinary program in one round
 INTERPRETED_SECONDS = 10  # simulated, so twice as many requests
 COMPILED_SECONDS = 200

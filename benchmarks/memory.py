@@ -8,15 +8,14 @@ Prints the peak resident size of this process in GiB after the run has been obse
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 from pathlib import Path
-import resource
 
 # Not this folder: its queue.py would hide the standard library's.
 sys.path[0] = str(Path(__file__).parent.parent)
 
 from benchmarks.rates import FOLDER
-
 from resilim.engine.simulate import simulate
 from resilim.plan import plan
 from resilim.spec import load_experiment

@@ -100,4 +100,5 @@ def check_means(results: dict[str, list[Sample]], sigmas: float = 4.5) -> None:
         a, b = ([s.mean_latency for s in results[which]] for which in (first, name))
         error = (statistics.variance(a) / len(a) + statistics.variance(b) / len(b)) ** 0.5
         if abs(statistics.mean(a) - statistics.mean(b)) > sigmas * error:
-            raise SystemExit(f"{first} and {name} disagree: {statistics.mean(a):.3f} and {statistics.mean(b):.3f} ms")
+            means = " and ".join(f"{statistics.mean(values):.3f} ms" for values in (a, b))
+            raise SystemExit(f"{first} and {name} disagree: {means}")

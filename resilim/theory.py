@@ -64,8 +64,9 @@ def sum_moments(parts: Iterable[Moments]) -> Moments:
 def sum_quantile(share: float, laws: Iterable[Any]) -> float:
     """The time that the sum of independent durations stays below with probability `share`.
 
-    `laws`: frozen continuous distributions of scipy.stats (add a constant to the result). Numerically: each law as probabilities of the cells of one
-    grid, convolved by fast Fourier transform. The error is about the cell, 1/16384 of the sum's range.
+    `laws`: frozen continuous distributions of scipy.stats (add a constant to the result). Numerically: each
+    law as probabilities of the cells of one grid, convolved by fast Fourier transform. The error is about
+    one cell, 1/16384 of the sum's range.
     """
     _inner_share(share)
     listed = list(laws)
@@ -150,7 +151,8 @@ def mmc_wait_quantile(share: float, rate: float, service: float, servers: int) -
 def mg1_mean_wait(rate: float, service: Moments) -> float:
     """Mean wait in the queue of M/G/1 (Pollaczek and Khinchine): rate E[S^2] / (2 (1 - u))."""
     utilisation = _stable(1, _offered(rate, service.mean))
-    return rate * (_not_negative("variance", service.variance) + service.mean**2) / (2.0 * (1.0 - utilisation))
+    second_moment = _not_negative("variance", service.variance) + service.mean**2
+    return rate * second_moment / (2.0 * (1.0 - utilisation))
 
 
 def mg1_mean_sojourn(rate: float, service: Moments) -> float:
@@ -226,7 +228,7 @@ def requests_until_streak(failing: float, streak: int) -> float:
 
 
 def backoff_window(base: int, retry: int, widest: int = 10) -> int:
-    """Width of the back-off before the `retry`-th retry, in the unit of `base`: it doubles, up to `widest` bases.
+    """Width of the window of the `retry`-th back-off, in the unit of `base`: it doubles, up to `widest` bases.
 
     The rule of Envoy's router; the delay is one of 0..width-1 whole milliseconds.
     """

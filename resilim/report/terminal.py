@@ -1,49 +1,46 @@
-"""The terminal: what was run, one table a window, the services, where requests failed, and the answer last.
+"""The terminal: what was run, the clients and the services, where requests failed, and the answer last.
 
-* The last lines are the ones that people read: they are the notes and the answer.
-* A table takes the widest form that fits: with relative changes, without them, or one line an arm.
-* Words carry the verdict; colour only repeats it. Names are `Text`, never markup.
+* The last lines are the ones that people read: recovery, how to read the figures, notes, and the answer.
+* The page shows more of everything; what is left out here is said in one line.
+* Words carry the verdict, bold and colour only repeat it. Names are `Text`, never markup.
+* A sign or a word that needs an explanation gets it, once, and only where it occurs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from rich import box
 from rich.console import Console
-from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from resilim.report import units
-from resilim.report.units import DASH, duration
+from resilim.plane.flags import MEANINGS
+from resilim.report import grids, units
+from resilim.report.grids import NAME
+from resilim.report.units import DASH
 from resilim.report.view import View
-from resilim.report.words import VERDICTS, clip, counted, judgement, plain
-from resilim.study.result import Metric, Outcomes, Result, Window
+from resilim.report.words import VERDICTS, clip, counted, plain
+from resilim.study.result import Outcomes, Result
 
-_NAME = 26  # characters of a name in a table
 _FAILURES = 6  # kinds of failure listed for each arm and window
-_OUTSIDE = ("latency_p99",)  # metrics of the services outside the window of the question
-_PAGE_ONLY = ("failed_ratio", "wasted_work")  # metrics of the services that only the page shows
-_UNBOUNDED = 10_000  # columns of a terminal that is never too narrow
 
-_STYLES = {"better": "green", "worse": "red", "yes": "bold green", "no": "bold red", "partly": "bold yellow"}
-
-Line = tuple[Text, Metric, str, str]  # what is shown first, metric, of, window
+_STYLES = {"yes": "bold green", "no": "bold red", "partly": "bold yellow"}
 
 
 def render(result: Result, console: Console) -> None:
     """Print a result."""
     view = View.of(result)
     _headline(view, console)
-    for window in result.windows:
-        _table(view, console, f"clients, {_named(window)}", list(_client_lines(view, window)))
-    for window in result.windows:
-        _table(view, console, f"services, {_named(window)}", list(_service_lines(view, window)))
-    _left_out(view, console)
-    _outcomes(view, console)
-    _notes(view, console)
+    with console.capture() as capture:
+        grids.clients(view, console)
+        grids.services(view, console)
+        _outcomes(view, console)
+        _recovery(view, console)
+    tables = capture.get()
+    console.file.write(tables)
+    _list(console, "how to read it", _reading(view, Text.from_ansi(tables).plain))
+    _list(console, "notes", view.result.notes)
     _answer(view, console)
 
 
@@ -60,140 +57,104 @@ def _headline(view: View, console: Console) -> None:
     console.print()
 
 
-def _client_lines(view: View, window: Window) -> Iterator[Line]:
-    for metric, of in view.of_client(window.name):
-        name = Text(clip(metric.label, _NAME))
-        if of:
-            name.append(f", {clip(of, _NAME)}")
-        yield name, metric, of, window.name
-
-
-def _service_lines(view: View, window: Window) -> Iterator[Line]:
-    """The services that pictures show too; few metrics, and fewer outside the window of the question."""
-    shown = {view.result.services[i] for i in view.shown}
-    for service, metrics in view.of_services(window.name).items():
-        inside = window == view.window
-        chosen = [m for m in metrics if (m.id not in _PAGE_ONLY if inside else m.id in _OUTSIDE)]
-        for place, metric in enumerate(chosen if service in shown else []):
-            name = Text(clip(service, _NAME) if place == 0 else "", style="bold")
-            name.append(f"{' ' if place == 0 else '  '}{clip(metric.label, _NAME)}", style="not bold")
-            yield name, metric, service, window.name
-
-
-def _table(view: View, console: Console, title: str, lines: Sequence[Line]) -> None:
-    """Print the widest form that fits."""
-    if not lines:
-        return
-    forms = [
-        _wide(view, title, lines, full=True),
-        _wide(view, title, lines, full=False),
-        _long(view, title, lines),
-    ]
-    unbounded = console.options.update(max_width=_UNBOUNDED)
-    fitting = (t for t in forms if Measurement.get(console, unbounded, t).maximum <= console.width)
-    console.print(next(fitting, forms[-1]))
-
-
-def _wide(view: View, title: str, lines: Sequence[Line], full: bool) -> Table:
-    """One column an arm, then for each other arm its difference and what it says."""
-    table = _empty(title)
-    for arm in view.result.arms:
-        table.add_column(Text(clip(arm, _NAME)), justify="right", no_wrap=True)
-    for arm in view.others:
-        against = f"{clip(arm, _NAME)} {units.MINUS} {clip(view.reference, _NAME)}"
-        table.add_column(Text(against), justify="right", no_wrap=True)
-        if full:
-            table.add_column(Text(), justify="right", no_wrap=True)
-        table.add_column(Text(), no_wrap=True)
-    for name, metric, of, window in lines:
-        cells = [_figure(view, metric, of, window, arm) for arm in view.result.arms]
-        for arm in view.others:
-            cells += _difference(view, metric, of, window, arm, full)
-        table.add_row(name, *cells)
-    return table
-
-
-def _long(view: View, title: str, lines: Sequence[Line]) -> Table:
-    """One line an arm: for narrow terminals and many arms."""
-    table = _empty(title)
-    table.add_column(Text("arm"), overflow="ellipsis", no_wrap=True)
-    table.add_column(Text("figure"), justify="right", no_wrap=True)
-    if view.others:
-        table.add_column(Text("against the first"), justify="right", no_wrap=True)
-        table.add_column(Text(), no_wrap=True)
-    for name, metric, of, window in lines:
-        table.add_row(name, *_arm(view, metric, of, window, view.reference))
-        for arm in view.others:
-            difference = _difference(view, metric, of, window, arm, full=False)
-            table.add_row(Text(), *_arm(view, metric, of, window, arm), *difference)
-    return table
-
-
-def _arm(view: View, metric: Metric, of: str, window: str, arm: str) -> list[Text]:
-    return [Text(clip(arm, _NAME)), _figure(view, metric, of, window, arm)]
-
-
-def _empty(title: str) -> Table:
-    table = Table(
-        title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    table.add_column(Text("metric"), overflow="ellipsis", no_wrap=True)
-    return table
-
-
-def _figure(view: View, metric: Metric, of: str, window: str, arm: str) -> Text:
-    return Text(units.estimate(view.figure(metric.id, of, window, arm), metric.unit))
-
-
-def _difference(view: View, metric: Metric, of: str, window: str, arm: str, full: bool) -> list[Text]:
-    """A paired difference and what it says; with `full` also as a share of the reference."""
-    found = view.difference(metric.id, of, window, arm)
-    reference = view.figure(metric.id, of, window, view.reference)
-    word = judgement(found, metric)
-    cells = [Text(units.difference(found, metric.unit))]
-    if full:
-        cells.append(Text(units.relative(found, reference, metric.unit)))
-    return [*cells, Text(word, style=_STYLES.get(word, "dim"))]
-
-
-def _left_out(view: View, console: Console) -> None:
-    missing = len(view.result.services) - len(view.shown)
-    if missing:
-        which = "shown are those that changed most between the arms, the entry and those under fault"
-        console.print(Text(f"{counted(missing, 'more service')} in the page; {which}"))
-
-
 def _outcomes(view: View, console: Console) -> None:
-    """Failed requests by response flag and origin, for each window and arm."""
+    """Failed requests by response flag and origin, for each window and arm that has any."""
     if not view.result.outcomes:
         return
-    table = _empty("failed requests, mean of the replications, by response flag and origin")
-    table.columns[0].header = Text("window")
-    for head in ("arm", "failed", "flags at origin"):
-        table.add_column(Text(head), justify="right" if head == "failed" else "left")
-    for outcome in view.outcomes():
-        failed = f"{outcome.requests - outcome.succeeded:,.0f} of {outcome.requests:,.0f}"
-        table.add_row(
-            Text(clip(outcome.window, 12)), Text(clip(outcome.arm, 16)), Text(failed), _failures(outcome)
-        )
-    console.print(table)
+    failed = [o for o in view.outcomes() if o.failures]
+    title = "failed requests, mean of the replications, by response flag and origin"
+    console.print(Text(title, style="bold"))
+    if failed:
+        console.print(_failed(failed))
+        for flag in _flags(failed):
+            console.print(Text(f"  {plain(flag):<4}{MEANINGS.get(flag, 'not a flag of this version')}"))
+    else:
+        console.print(Text("  no request failed in any window or arm"))
+    whole = [o for o in view.outcomes() if not o.failures]
+    if failed and whole:
+        names = ", ".join(f"{clip(o.window, NAME)} {clip(o.arm, NAME)}" for o in whole)
+        console.print(Text(f"  no request failed: {names}"))
+    console.print()
+
+
+def _failed(outcomes: list[Outcomes]) -> Table:
+    table = grids.empty("window", "arm", "failed")
+    table.columns[1].justify = "left"
+    table.add_column(Text("flags at origin"))
+    for outcome in outcomes:
+        number = f"{_count(outcome.requests - outcome.succeeded)} of {outcome.requests:,.0f}"
+        names = Text(clip(outcome.window, 12)), Text(clip(outcome.arm, 16))
+        table.add_row(*names, Text(number), _failures(outcome))
+    return table
 
 
 def _failures(outcome: Outcomes) -> Text:
     shown = outcome.failures[:_FAILURES]
     words = [
-        f"{plain(flags)} at {clip(origin or 'client', _NAME)}: {number:,.0f}"
+        f"{plain(flags)} at {clip(origin or 'client', NAME)}: {_count(number)}"
         for flags, origin, number in shown
     ]
     more = len(outcome.failures) - len(shown)
     return Text("; ".join(words + ([f"{more} more kinds"] if more else [])) or DASH)
 
 
-def _notes(view: View, console: Console) -> None:
-    if view.result.notes:
-        console.print(Text("notes", style="bold"))
-    for note in view.result.notes:
-        console.print(Padding(Text(plain(note)), (0, 0, 0, 2)))
+def _count(number: float) -> str:
+    """A mean number; one below a half is not nothing."""
+    return "<1" if 0 < number < 0.5 else f"{number:,.0f}"
+
+
+def _flags(outcomes: list[Outcomes]) -> list[str]:
+    """Every single flag that the listed failures carry, once."""
+    kinds = [flags for o in outcomes for flags, _, _ in o.failures[:_FAILURES]]
+    return list(dict.fromkeys(flag for flags in kinds for flag in flags.split(",")))
+
+
+def _recovery(view: View, console: Console) -> None:
+    """When the effect was over, arm by arm."""
+    window = next((w for w, measured in view.measured.items() if ("recovery_time", "") in measured), None)
+    if window is None:
+        return
+    words = [f"{clip(arm, NAME)}: {_recovered(view, window, arm)}" for arm in view.result.arms]
+    line = Text("recovery time", style="bold")
+    console.print(line.append(f"  {' | '.join(words)}", style="not bold"))
+    console.print()
+
+
+def _recovered(view: View, window: str, arm: str) -> str:
+    time = view.figure("recovery_time", "", window, arm)
+    if time is not None and time.value is not None:
+        return units.estimate(time, "seconds", 4)
+    missing = view.not_recovered(arm)
+    if missing is None:
+        return "not recovered in every replication"
+    return f"not recovered in {missing} of {view.result.replications}"
+
+
+def _reading(view: View, tables: str) -> Iterator[str]:
+    """What needs an explanation in these tables, and what they leave out."""
+    confidence = units.percent(view.result.confidence)
+    yield "± and [ , ]: the interval. Without either, it is narrower than the last digit shown."
+    if "> " in tables or "< " in tables:
+        yield f"> and <: it never failed, or never happened; that is the {confidence} bound of the share."
+    if units.EXACTLY in tables:
+        yield "exactly: every replication gave this value."
+    if view.others:
+        yield (
+            f"Differences are paired. {units.SAME}, or no line of differences: within 0.01 % of the "
+            "reference. not clear: the interval includes zero."
+        )
+    yield "The page also has mean latencies, wasted work, the services in the other windows, and pictures."
+    missing = len(view.result.services) - len(view.shown)
+    if missing:
+        which = "shown are those that changed most between the arms, the entry and those under fault"
+        yield f"{counted(missing, 'more service')} in the page; {which}."
+
+
+def _list(console: Console, title: str, lines: Iterator[str] | tuple[str, ...]) -> None:
+    for place, line in enumerate(lines):
+        if place == 0:
+            console.print(Text(title, style="bold"))
+        console.print(Padding(Text(plain(line)), (0, 0, 0, 2)))
 
 
 def _answer(view: View, console: Console) -> None:
@@ -201,8 +162,4 @@ def _answer(view: View, console: Console) -> None:
     console.print()
     console.print(Text(plain(view.result.question)))
     verdict = Text(f"{VERDICTS[answer.verdict]}: ", style=_STYLES.get(answer.verdict, "bold"))
-    console.print(verdict.append(plain(answer.sentence), style="default"))
-
-
-def _named(window: Window) -> str:
-    return f"{clip(window.name, _NAME)} window ({duration(window.end - window.begin)})"
+    console.print(verdict.append(plain(answer.sentence), style="default not bold"))

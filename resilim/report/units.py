@@ -3,6 +3,10 @@
 * A number never stands without its interval; `±?` says that there is none.
 * No more digits than the half-width allows: one figure of a half-width below 10, two above.
 * An interval that is clearly not centred on its value is written as `[low, high]`.
+* A share that no replication ever saw otherwise (always 1, or never) is its one-sided bound: `> 99.999 %`.
+* An interval of width 0 is said in a word: `exactly 0 s`. Every replication gave that value.
+* A table with few columns may ask for fewer digits. A half-width below them is left out: `1.00`.
+* A difference whose whole interval lies within 0.01 % of the reference is the `same`: no one can use it.
 * Shares are percentages, their differences percentage points (pp); durations are ms below one second.
 * `None` is a dash.
 """
@@ -17,7 +21,13 @@ from resilim.study.result import Estimate, Unit
 DASH = "–"
 MINUS = "−"
 
+SAME = "same"
+EXACTLY = "exactly "
+
 _MOST_DECIMALS = 6
+_WHOLE = 1e-12  # half-widths below this share of the value are rounding of floats
+_BOUND_DECIMALS = 3  # more nines than 99.999 % are hard to count
+_SAME = 1e-4  # of the reference's value
 _OFF_CENTRE = 0.15  # of the interval's width: beyond, ± would mislead
 _LEAST_PRECISE = 0.25  # a reference whose half-width is larger than this share of it divides nothing
 _TIMES = 2.0  # a relative change beyond +200 % reads better as "× 3"
@@ -28,14 +38,33 @@ class _Scale(NamedTuple):
     suffix: str
 
 
-def estimate(figure: Estimate | None, unit: Unit) -> str:
-    """A figure with its interval: `99.98 % ±0.01`, `612 ms ±18`, `41 s [33, 52]`."""
-    return _with_interval(figure, unit, signed=False)
+def estimate(figure: Estimate | None, unit: Unit, digits: int | None = None) -> str:
+    """A figure with its interval: `99.98 % ±0.01`, `612 ms ±18`, `41 s [33, 52]`.
+
+    With `digits`, at most so many significant ones.
+    """
+    if figure is not None and unit == "share" and (bound := _one_sided(figure)):
+        return bound
+    return _with_interval(figure, unit, signed=False, digits=digits)
 
 
 def difference(figure: Estimate | None, unit: Unit) -> str:
     """A paired difference with its sign and interval: `−381 ms ±20`, `+1.3 pp ±0.2`."""
     return _with_interval(figure, unit, signed=True)
+
+
+def same(figure: Estimate | None, reference: Estimate | None, unit: Unit) -> bool:
+    """Whether a paired difference is no difference: its whole interval next to 0, seen from the reference.
+
+    A share is seen from its nearer end: of 99.99 % and 99.98 % one has twice the failures.
+    """
+    bounds = _bounds(figure) if figure is not None else None
+    if bounds is None:
+        return False
+    size = abs(reference.value) if reference is not None and reference.value is not None else 0.0
+    if unit == "share":
+        size = max(min(size, 1.0 - size), 0.0)
+    return max(map(abs, bounds)) <= _SAME * size
 
 
 def relative(figure: Estimate | None, reference: Estimate | None, unit: Unit) -> str:
@@ -71,7 +100,7 @@ def percent(share: float, decimals: int = 0) -> str:
     return f"{_number(100 * share, decimals)} %"
 
 
-def _with_interval(figure: Estimate | None, unit: Unit, signed: bool) -> str:
+def _with_interval(figure: Estimate | None, unit: Unit, signed: bool, digits: int | None = None) -> str:
     if figure is None or figure.value is None or not math.isfinite(figure.value):
         return DASH
     bounds = _bounds(figure)
@@ -79,13 +108,30 @@ def _with_interval(figure: Estimate | None, unit: Unit, signed: bool) -> str:
     suffix = " pp" if signed and unit == "share" else scale.suffix
     value = figure.value * scale.factor
     if bounds is None:
-        return f"{_number(value, _decimals_of(value, 3), signed)}{suffix} ±?"
+        return f"{_number(value, _decimals_of(value, digits or 3), signed)}{suffix} ±?"
     low, high = bounds[0] * scale.factor, bounds[1] * scale.factor
+    if high - low <= 2 * _WHOLE * abs(value):
+        return f"{EXACTLY}{_short(value, signed)}{suffix}"
     if abs((high - value) - (value - low)) > _OFF_CENTRE * (high - low):
         return _bracketed(value, low, high, suffix, signed)
     half = max(high - value, value - low)
     decimals = _decimals(half, value)
+    if digits is not None:
+        decimals = min(decimals, _decimals_of(value, digits))
+        if round(half, decimals) == 0.0:
+            return f"{_number(value, decimals, signed)}{suffix}"
     return f"{_number(value, decimals, signed)}{suffix} ±{_number(half, decimals)}"
+
+
+def _one_sided(figure: Estimate) -> str:
+    """`> 99.999 %` for a share that was 1 in every replication, `< 0.001 %` for 0; empty for all others."""
+    bounds = _bounds(figure)
+    if bounds is None or bounds[0] == bounds[1] or figure.value not in bounds or figure.value not in (0, 1):
+        return ""
+    apart = 100 * (bounds[1] - bounds[0])
+    decimals = min(max(round(-math.log10(apart)), 0), _BOUND_DECIMALS)
+    rounded = math.ceil(apart * 10**decimals) / 10**decimals  # towards the careful side
+    return f"> {_number(100 - rounded, decimals)} %" if figure.value else f"< {_number(rounded, decimals)} %"
 
 
 def _bounds(figure: Estimate) -> tuple[float, float] | None:
@@ -122,7 +168,8 @@ def _decimals_of(value: float, digits: int) -> int:
     """Decimals that show a value with so many significant digits, none beyond the point if it is larger."""
     if value == 0.0:
         return 0
-    return min(max(digits - 1 - math.floor(math.log10(abs(value))), 0), _MOST_DECIMALS)
+    rounded = float(f"{abs(value):.{digits - 1}e}")  # 0.9999 is shown as 1.00
+    return min(max(digits - 1 - math.floor(math.log10(rounded)), 0), _MOST_DECIMALS)
 
 
 def _number(value: float, decimals: int, signed: bool = False) -> str:
@@ -131,6 +178,12 @@ def _number(value: float, decimals: int, signed: bool = False) -> str:
     if value < 0:
         return MINUS + text
     return f"+{text}" if signed and value > 0 else text
+
+
+def _short(value: float, signed: bool) -> str:
+    """A value that is known exactly, without zeros at its end."""
+    text = _number(value, _decimals_of(value, 4), signed)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _far_from_zero(figure: Estimate) -> bool:

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from resilim.report import units
 from resilim.report.averages import mean
 from resilim.report.units import duration
+from resilim.report.words import Judgement, judgement
 from resilim.run import Array
 from resilim.study.result import Estimate, Metric, Outcomes, Result, Window
 
@@ -24,6 +27,19 @@ MOST = 12  # services that one picture shows
 Key = tuple[str, str, str, str]  # metric, of, window, arm
 
 _LEAST_LATENCY = 1e-6  # seconds: below, ratios of latencies say nothing
+
+
+class Compared(NamedTuple):
+    """A paired difference as it is read: `same`, or its size and what it says."""
+
+    text: str
+    relative: str  # as a share of the reference; empty where that says nothing
+    word: Judgement
+
+    @property
+    def sentence(self) -> str:
+        """All of it in a sentence: `−580 ms ±170 (better)`."""
+        return f"{self.text} ({self.word})" if self.word else self.text
 
 
 @dataclass(frozen=True)
@@ -106,6 +122,27 @@ class View:
     def difference(self, metric: str, of: str, window: str, arm: str) -> Estimate | None:
         """One paired difference to the reference; None when it was not estimated."""
         return self.differences.get((metric, of, window, arm))
+
+    def compared(self, metric: Metric, of: str, window: str, arm: str) -> Compared:
+        """What the paired difference of an arm to the reference says."""
+        found = self.difference(metric.id, of, window, arm)
+        reference = self.figure(metric.id, of, window, self.reference)
+        if units.same(found, reference, metric.unit):
+            return Compared(units.SAME, "", "")
+        written = units.difference(found, metric.unit)
+        return Compared(written, units.relative(found, reference, metric.unit), judgement(found, metric))
+
+    def unchanged(self, metric: Metric, of: str, window: str) -> bool:
+        """Whether every arm is the same as the reference."""
+        return all(self.compared(metric, of, window, arm).text == units.SAME for arm in self.others)
+
+    def not_recovered(self, arm: str) -> int | None:
+        """How many replications of an arm did not recover; None when nobody looked."""
+        window = next((w for w, measured in self.measured.items() if ("recovered", "") in measured), "")
+        share = self.figure("recovered", "", window, arm)
+        if share is None or share.value is None:
+            return None
+        return round((1 - share.value) * self.result.replications)
 
     def of_client(self, window: str) -> Iterator[tuple[Metric, str]]:
         """(metric, endpoint) pairs of the client's requests in a window; "" stands for all endpoints."""

@@ -34,17 +34,12 @@ def bind(cls: type[T], node: Node, path: Steps = ()) -> tuple[T | None, list[Pro
 
 def _telling(details: list[ErrorDetails]) -> list[ErrorDetails]:
     """The details without lists that are "too short" only because items in them are wrong."""
-    places = [detail["loc"] for detail in details]
+    around = {
+        detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))
+    }
     return [
-        detail
-        for detail in details
-        if detail["type"] != "too_short"
-        or not any(_is_inside(place, detail["loc"]) for place in places)
+        detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in around
     ]
-
-
-def _is_inside(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
-    return len(place) > len(outer) and place[: len(outer)] == outer
 
 
 def below(kind: Any, step: str | int) -> Any:
@@ -126,6 +121,9 @@ def node_at(root: Node, steps: Steps) -> Node | None:
 
 def _missing(node: Node, path: Steps, steps: Steps) -> Problem:
     place, known = locate(node, steps)
+    if isinstance(steps[-1], int):  # of a list with a fixed length, which only a uniform law has
+        message = "two times are needed here, the shortest and the longest"
+        return Problem.at(place, show_path(path + steps[:-1]), message)
     if known == steps:  # the key is there, with nothing after it
         return Problem.at(place, show_path(path + steps), "a value is missing")
     return Problem.at(place, show_path(path + known), f"{quoted(steps[-1])} is missing")

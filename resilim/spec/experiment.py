@@ -287,7 +287,7 @@ class Trial(Strict):
         names = [fault.name for fault in self.faults]
         for index, name in enumerate(names):
             if name in names[:index]:
-                yield Finding(("faults", index, "name"), f'a fault "{name}" is there already')
+                yield Finding(("faults", index, "name"), f"a fault {quoted(name)} is there already")
 
 
 class Experiment(Trial):
@@ -304,7 +304,7 @@ class Experiment(Trial):
         names: list[str] = []
         for index, arm in enumerate(self.arms):
             if arm.name in names:
-                yield Finding(("arms", index, "name"), f'an arm "{arm.name}" is there already')
+                yield Finding(("arms", index, "name"), f"an arm {quoted(arm.name)} is there already")
             elif arm.from_ is not None and arm.from_ not in names:
                 message = f"no arm {quoted(arm.from_)} comes before this one"
                 yield Finding(("arms", index, "from"), message, nearest(arm.from_, names))

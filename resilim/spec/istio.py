@@ -15,7 +15,7 @@ from pydantic import Field
 
 from resilim.spec.base import Finding, Strict
 from resilim.spec.policy import TrafficPolicy
-from resilim.spec.units import Name
+from resilim.spec.units import Name, quoted
 
 _SUFFIX = ("svc", "cluster", "local")
 
@@ -45,7 +45,7 @@ class DestinationRuleSpec(Strict):
         labels = self.host.split(".")
         if len(labels) != 1 and tuple(labels[2:]) != _SUFFIX:
             message = (
-                f'"{self.host}" is neither a service name nor'
+                f"{quoted(self.host)} is neither a service name nor"
                 " <service>.<namespace>.svc.cluster.local"
             )
             yield Finding(("host",), message)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resilim.spec import checks
-from resilim.spec.base import Finding
+from resilim.spec.base import Finding, Steps
 from resilim.spec.bind import bind, locate, node_at, place_of
 from resilim.spec.checks import Parts
 from resilim.spec.experiment import Arm, Experiment, Fault, Load, Replications, Time, Trial, Window
@@ -32,6 +32,8 @@ AnyPath = str | os.PathLike[str]
 _SYSTEM_KEYS = tuple(System.keys())
 _TRIAL_KEYS = tuple(Trial.keys())
 _SHARED_BY_ARMS = ("time", "replications")
+_MODEL_MANIFESTS = ("mesh", "manifests")
+_LONGEST_SHOWN = 200
 
 
 class Root(System, Trial):
@@ -193,7 +195,7 @@ class _Reader:
 
 
 def _bind_model(reader: _Reader, tree: Node) -> Model | None:
-    tree = _graft_all(reader, tree, _model_manifests(tree))
+    tree = _graft_all(reader, tree, _model_manifests(tree), _MODEL_MANIFESTS)
     model, problems = bind(Model, tree)
     reader.problems += problems
     reader.add(tree, checks.model_findings(_parts(tree, model)))
@@ -242,12 +244,19 @@ def _model_tree(reader: _Reader, tree: Node) -> Node | None:
     name = tree.child("model")
     if name is None or not isinstance(name.value, str):
         return None
-    path = _beside(name.value, name.at.file)
-    if not os.path.exists(path):
-        message = f"there is no file {quoted(path)}"
-        reader.problems.append(Problem.at(name.at, "model", message))
-        return None
-    return reader.read(path)
+    path = _file_named(reader, name, name.value, ("model",))
+    return reader.read(path) if path is not None else None
+
+
+def _file_named(reader: _Reader, at: Node, name: str, steps: Steps) -> str | None:
+    """The path of a file that another file names, or None and a problem where it is named."""
+    path = _beside(name, at.at.file)
+    if os.path.exists(path) and not os.path.isdir(path):
+        return path
+    shown = f'"{path}"' if len(path) <= _LONGEST_SHOWN else quoted(path)
+    message = f"{shown} is a directory" if os.path.isdir(path) else f"there is no file {shown}"
+    reader.problems.append(Problem.at(at.at, show_path(steps), message))
+    return None
 
 
 def _beside(name: str, file: str) -> str:
@@ -259,21 +268,17 @@ def _beside(name: str, file: str) -> str:
 
 
 def _model_manifests(tree: Node) -> tuple[Node, ...]:
-    manifests = node_at(tree, ("mesh", "manifests"))
+    manifests = node_at(tree, _MODEL_MANIFESTS)
     return manifests.items() if manifests else ()
 
 
-def _graft_all(reader: _Reader, tree: Node, names: Iterable[Node]) -> Node:
-    """The tree with the policies of the manifests in it, and without their names."""
-    for name in names:
+def _graft_all(reader: _Reader, tree: Node, names: Iterable[Node], steps: Steps) -> Node:
+    """The tree with the policies of the manifests in it, and without their names at `steps`."""
+    for index, name in enumerate(names):
         if not isinstance(name.value, str):
             continue  # binding says so
-        path = _beside(name.value, name.at.file)
-        if not os.path.exists(path):
-            message = f"there is no file {quoted(path)}"
-            reader.problems.append(Problem.at(name.at, "manifests", message))
-            continue
-        for document in reader.documents(path):
+        path = _file_named(reader, name, name.value, (*steps, index))
+        for document in reader.documents(path) if path is not None else ():
             tree = _graft(reader, tree, document)
     return _without_manifests(tree)
 
@@ -351,10 +356,12 @@ def _arm_tree(
 ) -> Node:
     entries = {key: entry for key, entry in model.entries().items() if key in _SYSTEM_KEYS}
     entries |= {key: entry for key, entry in tree.entries().items() if key in _TRIAL_KEYS}
-    root = _graft_all(reader, Node(model.at, entries), _model_manifests(model))
+    root = Node(model.at, entries)
+    root = _graft_all(reader, root, _model_manifests(model), _MODEL_MANIFESTS)
     for arm in chain:
         manifests = arm.child("manifests")
-        root = _graft_all(reader, root, manifests.items() if manifests else ())
+        files = manifests.items() if manifests else ()
+        root = _graft_all(reader, root, files, (*_steps_to(tree, arm), "manifests"))
         root, problems = _apply_all(root, _set_overlays(reader, arm), Root)
         reader.problems += problems
     # once more what is in the experiment's tree already, because the arm may have set it since
@@ -363,11 +370,17 @@ def _arm_tree(
     changes = [overlay for overlay in overlays if overlay.steps[0] in _SYSTEM_KEYS]
     root, problems = _apply_all(root, changes, Root)
     reader.problems += problems
-    late = node_at(root, ("mesh", "manifests"))
-    if late is not None and node_at(model, ("mesh", "manifests")) is not late:
+    late = node_at(root, _MODEL_MANIFESTS)
+    if late is not None and node_at(model, _MODEL_MANIFESTS) is not late:
         message = "name the manifests in the model, or in the arm's own manifests"
-        reader.add(root, [Finding(("mesh", "manifests"), message)])
+        reader.add(root, [Finding(_MODEL_MANIFESTS, message)])
     return root
+
+
+def _steps_to(tree: Node, arm: Node) -> Steps:
+    arms = tree.child("arms")
+    places = (index for index, node in enumerate(arms.items() if arms else ()) if node is arm)
+    return ("arms", next(places))
 
 
 def _set_overlays(reader: _Reader, arm: Node) -> list[Overlay]:

@@ -29,6 +29,7 @@ from resilim.spec.units import (
     Count,
     IstioDuration,
     format_duration,
+    quoted,
 )
 
 UNLIMITED = 2**32 - 1
@@ -80,11 +81,11 @@ def _retry_token_rule(token: str) -> Iterator[Finding]:
     if token.isascii() and token.isdigit() and 200 <= int(token[:4]) <= 599:
         return
     if token in _OTHER_RETRY_TOKENS:
-        message = f'"{token}" is a retryOn policy that resilim does not simulate yet; remove it'
+        message = f"{quoted(token)} is a retryOn policy that resilim does not simulate yet; remove it"
         yield Finding(("retryOn",), message)
         return
     hint = nearest(token.strip(), RETRY_TOKENS)
-    yield Finding(("retryOn",), f'"{token}" is not a valid retryOn policy', hint)
+    yield Finding(("retryOn",), f"{quoted(token)} is not a valid retryOn policy", hint)
 
 
 class TcpPool(Strict):

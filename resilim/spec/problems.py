@@ -3,14 +3,23 @@
 * A problem names the file, the line and the column (both from 1), the path inside the file, what is
   wrong and, when there is a near miss, what was probably meant.
 * A `SpecError` carries every problem that was found, sorted by place, each of them once.
+* A problem is shown on one line and with escapes for what a terminal cannot show: files and names may
+  come from anywhere.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import NamedTuple
+
+from resilim.spec.units import printable, shortened
+
+_MANY = 100  # choices of which each is compared with a word; of more, only those that sort next to it
+_NEXT = 15
 
 
 class Position(NamedTuple):
@@ -40,7 +49,7 @@ class Problem:
     def __str__(self) -> str:
         path = f"{self.path}: " if self.path else ""
         hint = f' (did you mean "{self.hint}"?)' if self.hint else ""
-        return f"{self.file}:{self.line}:{self.column}: {path}{self.message}{hint}"
+        return printable(f"{self.file}:{self.line}:{self.column}: {path}{self.message}{hint}")
 
 
 class SpecError(Exception):
@@ -56,13 +65,34 @@ class SpecError(Exception):
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """The choice that `word` probably meant, or an empty text; upper and lower case are alike."""
+    return _nearest(word.lower(), tuple(choices))
+
+
+@lru_cache(maxsize=10_000)  # arms have their mistakes in common
+def _nearest(word: str, choices: tuple[str, ...]) -> str:
     lowered = {choice.lower(): choice for choice in choices}
-    found = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    candidates = list(lowered) if len(lowered) <= _MANY else _neighbours(word, choices)
+    found = get_close_matches(word, candidates, n=1, cutoff=0.6)
     return lowered[found[0]] if found else ""
+
+
+def _neighbours(word: str, choices: tuple[str, ...]) -> list[str]:
+    """The choices that begin most like the word, and those that end most like it."""
+    forward, backward = _in_order(choices)
+    first, last = bisect_left(forward, word), bisect_left(backward, word[::-1])
+    near = forward[max(0, first - _NEXT) : first + _NEXT]
+    return near + [text[::-1] for text in backward[max(0, last - _NEXT) : last + _NEXT]]
+
+
+@lru_cache(maxsize=8)
+def _in_order(choices: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """The choices in order, and in the order of their letters from the last to the first."""
+    lowered = {choice.lower() for choice in choices}
+    return sorted(lowered), sorted(choice[::-1] for choice in lowered)
 
 
 def one_of(choices: Iterable[str], limit: int = 8) -> str:
     """The choices as a list for a message, shortened when there are many."""
     names = list(choices)
-    shown = ", ".join(names[:limit])
+    shown = ", ".join(map(shortened, names[:limit]))
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

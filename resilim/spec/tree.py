@@ -134,13 +134,13 @@ def _text_of(path: str | os.PathLike[str]) -> str:
     start = Position(os.fspath(path))
     try:
         file = Path(path)
-        if not file.exists():
+        if not start.file or not file.exists():
             raise SpecError([Problem.at(start, "", "there is no such file")])
         if not file.is_file():
             what = "a directory" if file.is_dir() else "not a regular file"
             raise SpecError([Problem.at(start, "", f"this is {what}, a file is needed")])
-        with file.open("rb") as stream:
-            raw = stream.read(LARGEST_FILE + 1)
+        with open(file, "rb", opener=_without_waiting) as stream:
+            raw = stream.read(LARGEST_FILE + 1) or b""
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = error.strerror if isinstance(error, OSError) else error
         raise SpecError([Problem.at(start, "", f"cannot be read: {reason}")]) from None
@@ -153,6 +153,10 @@ def _text_of(path: str | os.PathLike[str]) -> str:
         before = raw[: error.start]
         place = _place_after(before.decode("utf-8-sig"), start)
         raise SpecError([Problem.at(place, "", "this is not UTF-8 text")]) from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _place_after(text: str, start: Position) -> Position:

@@ -52,8 +52,13 @@ _SHOWN = 40
 
 def quoted(value: object) -> str:
     """The value for a message: in quotes, and cut when it is long."""
+    return f'"{shortened(value)}"'
+
+
+def shortened(value: object) -> str:
+    """The value for a message: printable, and cut when it is long."""
     text = printable(str(value)[: _SHOWN + 1])
-    return f'"{text[:_SHOWN]}..."' if len(text) > _SHOWN else f'"{text}"'
+    return f"{text[:_SHOWN]}..." if len(text) > _SHOWN else text
 
 
 def printable(text: str) -> str:

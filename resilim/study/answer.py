@@ -4,8 +4,8 @@
   has bystanders and the reference arm hurts them, the answer is about them; else it is about all requests.
 * Loss: how much the success ratio falls from the window before to the window of the fault.
 * yes: the paired difference is clearly above 0, and the loss that is left is clearly at most a tenth of the
-  reference's; partly: clearly above 0, but more is left; no: clearly at most a tenth of the loss is gained, or worse;
-  inconclusive: the interval does not tell. Clearly means: the whole interval.
+  reference's; partly: clearly above 0, but more is left; no: clearly at most a tenth of the loss is
+  gained, or worse; inconclusive: the interval does not tell. Clearly means: the whole interval.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from resilim.spec.model import Model
 from resilim.study.result import Answer, Difference, Estimate, Figure, Verdict
 
 _LEFT = 0.1  # share of the loss
+_NOTHING = 0.01  # percentage points: a difference that is surely smaller is called so
 _NOTICED = 0.001  # a loss of success ratio below this is none
 
 Figures = dict[tuple[str, str, str, str], Estimate]
@@ -107,16 +108,16 @@ def _sentence(
 ) -> str:
     which = f"requests to {of}, which do not need the faulty service," if of else "all requests"
     opening = {
-        "yes": f"{last} stops the failure from cascading",
-        "partly": f"{last} weakens the cascade but does not stop it",
-        "no": f"{last} does not stop the failure from cascading",
-        "inconclusive": f"whether {last} helps cannot be told from these replications",
+        "yes": f'"{last}" stops the failure from cascading',
+        "partly": f'"{last}" weakens the cascade but does not stop it',
+        "no": f'"{last}" does not stop the failure from cascading',
+        "inconclusive": f'whether "{last}" helps cannot be told from these replications',
     }[verdict]
     was = values["success_ratio", of, "fault", reference]
     now = values["success_ratio", of, "fault", last]
     sentence = (
-        f"{opening}: during the fault {_percent(now)} of {which} succeed instead of {_percent(was)} in "
-        f"{reference}, a paired difference of {_points(change)} percentage points."
+        f"{opening}: during the fault {_percent(now)} of {which} succeed instead of {_percent(was)} "
+        f'in "{reference}", a paired difference of {_points(change)} percentage points.'
     )
     return sentence + (f" {everybody}" if of else "")
 
@@ -131,6 +132,8 @@ def _percent(estimate: Estimate) -> str:
 
 def _points(estimate: Estimate) -> str:
     value, low, high = (100 * (part or 0.0) for part in (estimate.value, estimate.low, estimate.high))
+    if max(abs(low), abs(high)) < _NOTHING:
+        return f"less than {_NOTHING}"
     digits = _digits((high - low) / 2)
     return f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 

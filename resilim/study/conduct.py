@@ -58,9 +58,7 @@ def choose_engine(wanted: str | None, study: Study, progress: Progress) -> str:
     if wanted is not None:
         engine = wanted
     elif not has_numba():
-        progress.say(
-            "engine: python, because numba is not installed; with it, runs are 20 times faster"
-        )
+        progress.say("engine: python, because numba is not installed; with it, runs are 20 times faster")
         engine = "python"
     elif calls < SMALL_STUDY:
         progress.say(f"engine: python, because the study is small ({calls:,.0f} calls)")
@@ -87,8 +85,8 @@ def check_memory(plans: tuple[Plan, ...], jobs: int) -> None:
     free = _free_memory()
     if free is not None and needed > free:
         raise TooLarge(
-            f"{jobs} runs at once would need about {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB "
-            "are free: lower load.rate or time, or use fewer --jobs"
+            f"{jobs} runs at once would need about {needed / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} GiB are free: lower load.rate or time, or use fewer --jobs"
         )
 
 

@@ -185,7 +185,7 @@ def _notes(study: Study, by_arm: dict[str, list[Observation]], requested: int) -
     for arm, observations in by_arm.items():
         left = sum(observation.in_flight for observation in observations)
         if left:
-            yield f"{arm}: {left} requests had no outcome a minute after the load ended; they are not counted."
+            yield f"{arm}: {left} requests had no outcome a minute after the load ended; not counted."
         if study.fault_window is not None:
             lost = sum(not np.isfinite(observation.recovery) for observation in observations)
             if lost:

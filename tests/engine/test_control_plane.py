@@ -99,14 +99,20 @@ def test_an_unknown_engine_is_named(planned: Plan) -> None:
 @pytest.mark.slow
 def test_compiled_code_is_cached_across_processes(tmp_path: Path) -> None:
     code = (
-        "import time; from resilim.engine import compiled; cached = compiled.is_cached(); begin = time.time();"
+        "import time; from resilim.engine import compiled;"
+        "cached = compiled.is_cached(); begin = time.time();"
         "compiled.functions(); print(cached, time.time() - begin)"
     )
     environment = {**os.environ, "RESILIM_CACHE_DIR": str(tmp_path)}
 
     def load() -> tuple[str, float]:
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, cwd=ROOT
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
         )
         cached, seconds = done.stdout.split()
         return cached, float(seconds)

@@ -115,7 +115,7 @@ ONE_MISTAKE = [
     (E, "before: 20s, fault: 30s, after: 40s", "before: 0s, fault: 0s, after: 0s", "nothing to me"),
     (E, "name: small", "name: ../small", ':2:7: name: "../small" is not a name that can be used'),
     (E, "model: model.yaml", "model: m.yaml", ':3:8: model: there is no file "m.yaml"'),
-    (E, "model: model.yaml", "model: .", ".:1:1: this is a directory, a file is needed"),
+    (E, "model: model.yaml", "model: .", ':3:8: model: "." is a directory'),
     # faults
     (
         E,
@@ -314,7 +314,7 @@ def test_two_rules_for_one_host(folder: Folder) -> None:
     assert load_model(M).traffic_policies["web"].outlier_detection is not None
     folder.change(E, "- name: today", "- name: today\n    manifests: [two.yaml, no.yaml]")
     assert folder.problems() == [
-        'experiment.yaml:15:27: manifests: there is no file "no.yaml"',
+        'experiment.yaml:15:27: arms[0].manifests[0]: there is no file "no.yaml"',
         'two.yaml:5:9: spec.host: "web" has a traffic policy already: rule.yaml:5',
         'two.yaml:13:9: spec.host: "web" has a traffic policy already: rule.yaml:5',
     ]

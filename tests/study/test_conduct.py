@@ -83,9 +83,7 @@ def test_an_interruption_keeps_what_is_finished(tmp_path: Path) -> None:
         if done == 4:
             raise KeyboardInterrupt
 
-    result, store = run_experiment(
-        _study(), tmp_path, Progress(lambda line: None, interrupt), "python", 1
-    )
+    result, store = run_experiment(_study(), tmp_path, Progress(lambda line: None, interrupt), "python", 1)
     assert (result.replications, result.requested) == (2, 3)
     assert len((store.folder / "runs.jsonl").read_text().splitlines()) == 4
     again, _, _ = _run(_study(), tmp_path, engine="python", jobs=1)

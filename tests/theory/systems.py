@@ -82,7 +82,8 @@ def measured(recording: Recording) -> Array:
     """The outcomes of requests that arrived between warm-up and cool-down."""
     arrived = recording.rows["arrived"]
     last = arrived.max()
-    return recording.rows[(arrived >= WARM_UP * last) & (arrived <= (1.0 - COOL_DOWN) * last)]
+    rows: Array = recording.rows[(arrived >= WARM_UP * last) & (arrived <= (1.0 - COOL_DOWN) * last)]
+    return rows
 
 
 def replicate(run: Run, figure: Callable[[Recording], float], replications: int = REPLICATIONS) -> Array:

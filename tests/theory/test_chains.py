@@ -12,7 +12,18 @@ from scipy import stats
 from resilim import theory
 from resilim.run import Array, Recording, Run
 
-from .systems import SECOND, agree, failing, mean_latency, measured, p_value, replicate, service, share_of, system
+from .systems import (
+    SECOND,
+    agree,
+    failing,
+    mean_latency,
+    measured,
+    p_value,
+    replicate,
+    service,
+    share_of,
+    system,
+)
 
 MILLISECOND = SECOND // 1000
 DEPTH = 4
@@ -58,7 +69,7 @@ def test_the_p99_of_a_chain_is_that_of_the_sum_of_its_hops(chain: Run) -> None:
 
 
 def retrying(
-    folder: Path, probability: float, attempts: int, seconds: float = 20, backoff: str = "1ms", rate: float = 1000
+    folder: Path, probability: float, attempts: int, seconds: float = 20, backoff: str = "1ms"
 ) -> Run:
     """A client in the mesh that calls a host which fails now and then."""
     retries = {"attempts": str(attempts - 1)}
@@ -67,7 +78,7 @@ def retrying(
     return system(
         folder,
         {"failing": service("1ms", protocol="http2")},
-        rate,
+        1000,
         seconds,
         client={"sidecar": "true"},
         routes={"failing": {"retries": retries}},
@@ -109,7 +120,8 @@ def test_retries_of_a_chain_multiply(tmp_path: Path) -> None:
     )
 
     def attempts_at_callee(recording: Recording) -> float:
-        return float(recording.clusters["rq_total"][recording.clusters["service"] == 1].sum()) / recording.started
+        clusters = recording.clusters
+        return float(clusters["rq_total"][clusters["service"] == 1].sum()) / recording.started
 
     calls = theory.expected_attempts(theory.failure_after(probability, inner), outer)
     agree(replicate(run, attempts_at_callee), calls * theory.expected_attempts(probability, inner))

@@ -35,9 +35,10 @@ def test_mmc_mean_sojourn(tmp_path: Path, servers: int) -> None:
 
 @pytest.mark.slow
 def test_mmc_wait_distribution(tmp_path: Path) -> None:
-    """The share of sojourns beyond the mean plus its double: wait (Erlang C) and service, convolved."""
+    """The share of long sojourns: the law of the wait (Erlang C) and that of service, convolved."""
     servers, rate, time = 4, 3000.0, 3 * MEAN
-    run = system(tmp_path, {"queue": service(EXPONENTIAL, workers=servers, queue=UNBOUNDED)}, rate, seconds=60)
+    queue = service(EXPONENTIAL, workers=servers, queue=UNBOUNDED)
+    run = system(tmp_path, {"queue": queue}, rate, seconds=60)
 
     def served_first(age: float) -> float:
         return math.exp(-age / MEAN) / MEAN * theory.mmc_wait_beyond(time - age, rate, MEAN, servers)

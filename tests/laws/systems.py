@@ -1,0 +1,231 @@
+"""Small random systems: every mechanism, limits that overflow, faults; a second or two of load each.
+
+* Services s0, s1, ... ; s0 gets the load, and a service calls only services of higher number.
+* A system is drawn as the tree that a user would write, so that it passes through loader and planner.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from resilim.plan import plan
+from resilim.run import Run
+from resilim.spec import load_experiment
+
+MILLISECOND = 1_000_000
+SECOND = 1_000 * MILLISECOND
+
+Tree = dict[str, Any]
+Draw = st.DrawFn
+
+ENTRY = "s0"
+_WINDOWS = {"warmUp": "200ms", "before": "200ms", "fault": "600ms", "after": "500ms"}
+TOTAL = 1500 * MILLISECOND
+
+
+def resolve(model: Tree, experiment: Tree) -> Run:
+    """The run of the only arm of an experiment."""
+    with tempfile.TemporaryDirectory() as folder:
+        # JSON is YAML
+        Path(folder, "model.yaml").write_text(json.dumps(model))
+        Path(folder, "experiment.yaml").write_text(json.dumps(experiment))
+        return plan(load_experiment(Path(folder, "experiment.yaml")).arms[0]).run
+
+
+def model_of(services: Mapping[str, Tree], **more: Tree) -> Tree:
+    """A model with these services; `more`: mesh, trafficPolicies, routes."""
+    return {"kind": "Model", "name": "random", "services": dict(services)} | more
+
+
+def experiment_of(rate: int, client: Tree, faults: list[Tree], time: Tree | None = None) -> Tree:
+    """An experiment of one arm; `rate` in requests a second."""
+    return {
+        "kind": "Experiment",
+        "name": "random",
+        "model": "model.yaml",
+        "load": {"rate": f"{rate}/s", "client": client},
+        "time": time or _WINDOWS,
+        "faults": faults,
+        "arms": [{"name": "only"}],
+    }
+
+
+def maybe(draw: Draw, values: st.SearchStrategy[Any], tree: Tree, key: str) -> None:
+    """Set `tree[key]`, or leave it out."""
+    value = draw(st.none() | values)
+    if value is not None:
+        tree[key] = value
+
+
+def few(*numbers: int) -> st.SearchStrategy[str]:
+    """One of some numbers, as a scalar of YAML."""
+    return st.sampled_from([str(number) for number in numbers])
+
+
+def ms(low: int, high: int) -> st.SearchStrategy[str]:
+    """Durations of whole milliseconds."""
+    return st.integers(low, high).map("{}ms".format)
+
+
+@st.composite
+def laws(draw: Draw) -> Any:
+    """Any law of duration, a few ms in the mean."""
+    mean = draw(st.integers(100, 8000))
+    kind = draw(st.sampled_from(["constant", "uniform", "exponential", "lognormal", "median", "pareto"]))
+    return {
+        "constant": f"{mean}us",
+        "uniform": {"uniform": [f"{mean // 2}us", f"{2 * mean}us"]},
+        "exponential": {"exponential": {"mean": f"{mean}us"}},
+        "lognormal": {"lognormal": {"mean": f"{mean}us", "p99": f"{4 * mean}us"}},
+        "median": {"lognormal": {"median": f"{mean}us", "p99": f"{6 * mean}us"}},
+        "pareto": {"pareto": {"mean": f"{mean}us", "shape": draw(st.sampled_from(["1.5", "2.5", "4"]))}},
+    }[kind]
+
+
+@st.composite
+def call_steps(draw: Draw, callees: list[str]) -> list[Tree]:
+    """Steps that call all of `callees`, one after the other or at the same time."""
+    calls = []
+    for callee in callees:
+        call: Tree = {"call": f"{callee}.GET /"}
+        maybe(draw, st.sampled_from(["30%", "80%"]), call, "probability")
+        maybe(draw, st.just("true"), call, "optional")
+        calls.append(call)
+    if len(calls) > 1 and draw(st.booleans()):
+        return [{"parallel": calls}]
+    return calls
+
+
+@st.composite
+def services(draw: Draw) -> dict[str, Tree]:
+    """Two to six services whose calls have no cycle and reach all of them."""
+    number = draw(st.integers(2, 6))
+    callees: dict[int, list[str]] = {index: [] for index in range(number)}
+    for callee in range(1, number):
+        for caller in draw(st.sets(st.integers(0, callee - 1), min_size=1, max_size=2)):
+            callees[caller].append(f"s{callee}")
+    made: dict[str, Tree] = {}
+    for index in range(number):
+        steps = draw(call_steps(draw(st.permutations(callees[index]))))
+        place = draw(st.integers(0, len(steps)))
+        if not steps or draw(st.integers(0, 9)) > 0:
+            steps.insert(place, {"work": draw(laws())})
+        made[f"s{index}"] = {
+            "workers": draw(few(1, 2, 3, 6)),
+            "queue": draw(few(10, 0, 1, 3, 50)),
+            "protocol": draw(st.sampled_from(["http1", "http2"])),
+            "endpoints": {"GET /": {"steps": steps}},
+        } | draw(hosts())
+    return made
+
+
+@st.composite
+def hosts(draw: Draw) -> Tree:
+    """Hosts of a service, in versions or not."""
+    if draw(st.integers(0, 4)) == 0:
+        return {"versions": {"v1": {"hosts": draw(few(1, 2))}, "v2": {"hosts": "1"}}}
+    return {"hosts": draw(few(1, 2, 3, 4))}
+
+
+@st.composite
+def traffic_policies(draw: Draw) -> Tree:
+    """A traffic policy with limits that are easily reached."""
+    tcp: Tree = {}
+    http: Tree = {}
+    maybe(draw, few(1, 2, 4), tcp, "maxConnections")
+    maybe(draw, few(1, 2, 4), http, "http1MaxPendingRequests")
+    maybe(draw, few(1, 2, 4, 8), http, "http2MaxRequests")
+    maybe(draw, few(1, 2, 5), http, "maxRequestsPerConnection")
+    maybe(draw, few(1, 2), http, "maxRetries")
+    maybe(draw, st.just("UPGRADE"), http, "h2UpgradePolicy")
+    pool = {key: limits for key, limits in (("tcp", tcp), ("http", http)) if limits}
+    policy: Tree = {"connectionPool": pool} if pool else {}
+    if draw(st.integers(0, 2)) > 0:
+        policy["outlierDetection"] = {
+            "consecutive5xxErrors": draw(few(1, 2, 3, 0)),
+            "interval": draw(st.sampled_from(["20ms", "50ms", "200ms"])),
+            "baseEjectionTime": draw(st.sampled_from(["20ms", "50ms", "200ms"])),
+            "maxEjectionPercent": draw(few(100, 50, 34, 10)),
+            "minHealthPercent": draw(few(0, 50, 70)),
+        }
+    balancers = ["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"]
+    maybe(draw, st.sampled_from(balancers).map(lambda name: {"simple": name}), policy, "loadBalancer")
+    return policy
+
+
+RETRY_ON = ["5xx", "gateway-error", "reset", "503", "500,503", "retriable-4xx,reset", "gateway-error,504"]
+
+
+@st.composite
+def routes(draw: Draw) -> Tree:
+    """A route with a timeout, a per-try timeout and retries, or without."""
+    route: Tree = {}
+    timeout = draw(st.none() | st.integers(5, 120))
+    if timeout is not None:
+        route["timeout"] = f"{timeout}ms"
+    retries = draw(st.sampled_from([None, 0, 1, 2, 4]))
+    if retries is not None:
+        route["retries"] = {"attempts": str(retries)}
+    if retries:
+        route["retries"] |= {"retryOn": draw(st.sampled_from(RETRY_ON)), "backoff": draw(ms(1, 20))}
+        if timeout is None or timeout > 2:
+            maybe(draw, ms(1, (timeout or 60) - 1), route["retries"], "perTryTimeout")
+    return route
+
+
+@st.composite
+def faults(draw: Draw, names: list[str]) -> list[Tree]:
+    """Up to five faults; those of one kind may overlap."""
+    made: list[Tree] = []
+    for number in range(draw(st.sampled_from([3, 4, 5, 2, 1, 0]))):
+        kind = draw(st.sampled_from(["failing-host", "failing-host", "slow-host", "load-surge"]))
+        begins, lasts = draw(st.integers(0, 1000)), draw(st.integers(100, 500))
+        fault: Tree = {"name": f"f{number}", "kind": kind}
+        fault |= {"from": f"{begins}ms", "until": f"{begins + lasts}ms"}
+        if kind == "load-surge":
+            fault["factor"] = draw(st.sampled_from(["0.3", "2", "4"]))
+        else:
+            fault["service"] = draw(st.sampled_from(names))
+            maybe(draw, st.just("1"), fault, "hosts")
+        if kind == "slow-host":
+            fault["factor"] = draw(st.sampled_from(["3", "20"]))
+        if kind == "failing-host":
+            fault["probability"] = draw(st.sampled_from(["30%", "100%"]))
+            fault["code"] = draw(st.sampled_from(["500", "503", "504"]))
+        made.append(fault)
+    return made
+
+
+@st.composite
+def systems(draw: Draw, patient: bool = True) -> Run:
+    """The run of a random system; not `patient`: the client always has a timeout."""
+    made = draw(services())
+    names = list(made)
+    policies: Tree = {}
+    ways: Tree = {}
+    for name in names:
+        if draw(st.integers(0, 3)) > 0:
+            policies[name] = draw(traffic_policies())
+        if draw(st.integers(0, 3)) > 0:
+            ways[name] = draw(routes())
+    hop = draw(st.sampled_from(["0ms", "1ms", {"uniform": ["500us", "1500us"]}]))
+    sidecar = {"hop": hop, "connect": draw(laws()), "tlsHandshake": draw(laws())}
+    sidecar["mtls"] = draw(st.sampled_from(["STRICT", "DISABLE"]))
+    client: Tree = {"sidecar": draw(st.sampled_from(["true", "false"]))}
+    timeout = ms(20, 300)
+    if patient:
+        maybe(draw, timeout, client, "timeout")
+    else:
+        client["timeout"] = draw(timeout)
+    model = model_of(made, mesh={"sidecar": sidecar}, trafficPolicies=policies, routes=ways)
+    load = experiment_of(draw(st.sampled_from([200, 500, 900, 60])), client, draw(faults(names)))
+    load["load"]["arrivals"] = draw(st.sampled_from(["poisson", "even"]))
+    run = resolve(model, load)
+    return replace(run, seed=draw(st.integers(0, 2**63 - 1)))
