@@ -228,7 +228,7 @@ def requests_until_streak(failing: float, streak: int) -> float:
 
 
 def backoff_window(base: int, retry: int, widest: int = 10) -> int:
-    """Width of the window of the `retry`-th back-off, in the unit of `base`: it doubles, up to `widest` bases.
+    """Width of the window of the `retry`-th back-off, in the unit of `base`: doubling, up to `widest` bases.
 
     The rule of Envoy's router; the delay is one of 0..width-1 whole milliseconds.
     """

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.graph_objects as go
 
 from resilim.report.markup import text
 from resilim.report.packing import PACKED, packed
@@ -85,11 +85,11 @@ class Canvas:
 
     def time_title(self, view: View) -> None:
         """Say once for all columns what the time counts from."""
-        below = {"xanchor": "center", "yanchor": "top", "yshift": -20}
+        below = {"xanchor": "center", "yanchor": "top", "yshift": -24}
         self.note(view.time_title, 0.5, self.height, **below)
 
     def html(
-        self, name: str, finding: str, more: str = "", left: int = 64, bottom: int = 44, top: int = 8
+        self, name: str, finding: str, more: str = "", left: int = 64, bottom: int = 50, top: int = 8
     ) -> str:
         """The figure as HTML with what it shows in one sentence; `more` is HTML that follows the caption."""
         layout = {

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-import plotly.offline  # type: ignore[import-untyped]
+import plotly.offline
 
 from resilim.report.markup import text
 from resilim.report.packing import PACKED, packed

@@ -114,20 +114,10 @@ def _recovery(view: View, console: Console) -> None:
     window = next((w for w, measured in view.measured.items() if ("recovery_time", "") in measured), None)
     if window is None:
         return
-    words = [f"{clip(arm, NAME)}: {_recovered(view, window, arm)}" for arm in view.result.arms]
+    words = [f"{clip(arm, NAME)}: {view.recovered(window, arm, 4)}" for arm in view.result.arms]
     line = Text("recovery time", style="bold")
     console.print(line.append(f"  {' | '.join(words)}", style="not bold"))
     console.print()
-
-
-def _recovered(view: View, window: str, arm: str) -> str:
-    time = view.figure("recovery_time", "", window, arm)
-    if time is not None and time.value is not None:
-        return units.estimate(time, "seconds", 4)
-    missing = view.not_recovered(arm)
-    if missing is None:
-        return "not recovered in every replication"
-    return f"not recovered in {missing} of {view.result.replications}"
 
 
 def _reading(view: View, tables: str) -> Iterator[str]:

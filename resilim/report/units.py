@@ -128,7 +128,7 @@ def _one_sided(figure: Estimate) -> str:
     bounds = _bounds(figure)
     if bounds is None or bounds[0] == bounds[1] or figure.value not in bounds or figure.value not in (0, 1):
         return ""
-    apart = 100 * (bounds[1] - bounds[0])
+    apart = float(f"{100 * (bounds[1] - bounds[0]):.9g}")  # without what floats add
     decimals = min(max(round(-math.log10(apart)), 0), _BOUND_DECIMALS)
     rounded = math.ceil(apart * 10**decimals) / 10**decimals  # towards the careful side
     return f"> {_number(100 - rounded, decimals)} %" if figure.value else f"< {_number(rounded, decimals)} %"

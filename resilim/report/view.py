@@ -136,6 +136,16 @@ class View:
         """Whether every arm is the same as the reference."""
         return all(self.compared(metric, of, window, arm).text == units.SAME for arm in self.others)
 
+    def recovered(self, window: str, arm: str, digits: int | None = None) -> str:
+        """The recovery time of an arm, or in how many replications it did not recover."""
+        time = self.figure("recovery_time", "", window, arm)
+        if time is not None and time.value is not None:
+            return units.estimate(time, "seconds", digits)
+        missing = self.not_recovered(arm)
+        if missing is None:
+            return "not recovered in every replication"
+        return f"not recovered in {missing} of {self.result.replications}"
+
     def not_recovered(self, arm: str) -> int | None:
         """How many replications of an arm did not recover; None when nobody looked."""
         window = next((w for w, measured in self.measured.items() if ("recovered", "") in measured), "")

@@ -6,8 +6,8 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-_CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
-settings.register_profile("default-laws", max_examples=40, derandomize=True, database=None, **_CALM)
-settings.register_profile("thorough", max_examples=1000, **_CALM)
-settings.load_profile("thorough" if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else "default-laws")
+settings.register_profile("few", CALM, max_examples=40, derandomize=True, database=None)
+settings.register_profile("thorough", CALM, max_examples=1000)
+settings.load_profile("thorough" if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else "few")

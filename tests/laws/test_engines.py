@@ -179,6 +179,19 @@ def test_too_many_in_flight_end_the_run(overload: Run, engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_too_many_in_flight_end_the_drain_too(engine: str) -> None:
+    """The calls of the second service begin when the load is over already."""
+    calls = [{"call": "s1.GET /"}] * 3
+    front = ordinary(workers="1000000", steps=[{"work": "800ms"}, {"parallel": calls}])
+    run = resolve(
+        model_of({"s0": front, "s1": ordinary(workers="1000000", steps=[{"work": "800ms"}])}),
+        experiment_of(3000, {}, [], BURST),
+    )
+    with pytest.raises(TooManyInFlight):
+        simulate(replace(run, most_in_flight=5000), engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_enough_room_in_flight_does_not_end_the_run(overload: Run, engine: str) -> None:
     assert simulate(replace(overload, most_in_flight=50_000), engine).in_flight == 0
 
@@ -244,5 +257,3 @@ def test_a_failure_in_a_process_reaches_the_caller() -> None:
     for engine in ENGINES:
         with pytest.raises(RuntimeError, match="on purpose"):
             simulate(run, engine, [broken])
-
-

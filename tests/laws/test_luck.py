@@ -51,7 +51,7 @@ def test_all_purposes_are_found() -> None:
 def test_every_purpose_is_uniform(kind: str) -> None:
     for name, purpose in PURPOSES.items():
         drawn = uniforms(KEYS[kind], purpose)
-        assert 0.0 < drawn.min()
+        assert drawn.min() > 0.0
         assert drawn.max() < 1.0
         assert stats.kstest(drawn, "uniform").pvalue > LEAST_P, name
         assert stats.chisquare(np.histogram(drawn, bins=256, range=(0, 1))[0]).pvalue > LEAST_P, name
@@ -120,7 +120,7 @@ def test_every_bit_is_as_often_up_as_down() -> None:
     assert words.min() >= 0
     for bit in range(63):
         up = int(((words >> bit) & 1).sum())
-        assert stats.binomtest(up, N).pvalue > LEAST_P, f"bit {bit}"
+        assert stats.binomtest(up, N).pvalue > LEAST_P / 63, f"bit {bit}"
 
 
 def test_one_bit_of_the_key_changes_half_of_the_bits() -> None:

@@ -154,6 +154,21 @@ def with_names(hostile: str) -> Result:
     )
 
 
+def same_differences(result: Result, estimate: Estimate) -> tuple[Difference, ...]:
+    """The differences of a result, every one of them the same estimate."""
+    return tuple(replace(difference, estimate=estimate) for difference in result.differences)
+
+
+def unrecovered(result: Result) -> Result:
+    """The same result, with 3 of 20 replications of the reference that did not recover."""
+    recovered = Metric("recovered", "replications that recovered", "share", "higher", "Share that recovered.")
+    figures = (
+        Figure("recovered", "", "after", result.arms[0], Estimate(0.85, 0.68, 1.0)),
+        *(Figure("recovered", "", "after", arm, Estimate(1.0, 0.86, 1.0)) for arm in result.arms[1:]),
+    )
+    return replace(result, metrics=(*result.metrics, recovered), figures=(*result.figures, *figures))
+
+
 def _pain(arm: int) -> float:
     """How much of the fault reaches the arm's users."""
     return (1.0, 0.25, 0.5, 0.1, 0.4)[arm % 5]

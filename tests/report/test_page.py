@@ -19,9 +19,10 @@ from resilim.report import units
 from resilim.report.markup import text
 from resilim.report.packing import PACKED
 from resilim.report.page import page, write_page
-from resilim.study.result import Result
+from resilim.report.view import View
+from resilim.study.result import Estimate, Result
 
-from .results import of_size, small, with_names
+from .results import of_size, same_differences, small, unrecovered, with_names
 
 COMMAND = "resilim run experiments/cascading-failure.yaml --seed 20261123"
 LIMIT = 2_500_000
@@ -101,7 +102,8 @@ def test_nothing_is_fetched(source: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_stay_text(name: str, source: str) -> None:
+def test_hostile_names_stay_text(name: str) -> None:
+    source = page(with_names("harmless"), COMMAND)
     hostile = page(with_names(name), name)
     outline = Outline(hostile)
     assert [tag for tag, _ in outline.tags].count("script") == [t for t, _ in Outline(source).tags].count(
@@ -123,15 +125,45 @@ def test_names_in_pictures_are_escaped_for_plotly() -> None:
 
 def test_every_figure_and_difference_stands_with_its_interval(result: Result, source: str) -> None:
     words = Outline(source).text
+    view = View.of(result)
     for figure in result.figures:
-        assert units.estimate(figure.estimate, result.metric(figure.metric).unit) in words
+        if figure.metric != "recovery_time":
+            assert units.estimate(figure.estimate, result.metric(figure.metric).unit) in words
     for difference in result.differences:
-        assert units.difference(difference.estimate, result.metric(difference.metric).unit) in words
+        metric = result.metric(difference.metric)
+        assert view.compared(metric, difference.of, difference.window, difference.arm).text in words
+
+
+def test_only_the_window_of_the_question_stands_open(source: str) -> None:
+    folded = "".join(re.findall(r"<details>.*?</details>", source, re.S))
+    for window in ("before", "after"):
+        assert f"<caption>The clients' requests, {window} window" in folded
+    assert "<caption>The clients' requests, fault window" in source
+    assert "<caption>The clients' requests, fault window" not in folded
+
+
+def test_what_is_the_same_is_said_and_not_drawn(result: Result, source: str) -> None:
+    zero = Estimate(0.0, 0.0, 0.0)
+    same = page(replace(result, differences=same_differences(result, zero)), COMMAND)
+    assert "Nothing. The same in every arm, so not drawn:" in Outline(same).text
+    assert same.count(f'<span class="muted">{units.SAME}</span>') > 10
+    assert f'<span class="muted">{units.SAME}</span>' not in source
+
+
+def test_a_missing_recovery_says_in_how_many_replications(result: Result) -> None:
+    words = Outline(page(unrecovered(result), COMMAND)).text
+    assert "not recovered in 3 of 20" in words
+
+
+def test_where_requests_wait_has_the_services_where_failures_began(source: str) -> None:
+    assert "<h3>order-service: 64 workers</h3>" in source
+    assert "<h3>frontend: 64 workers</h3>" in source
+    assert "<h3>cart: 64 workers</h3>" not in source
 
 
 def test_every_picture_says_what_it_shows(source: str) -> None:
     plots = [a for tag, a in Outline(source).tags if tag == "div" and a.get("class") == "plot"]
-    assert len(plots) == 6
+    assert len(plots) == 7
     for plot in plots:
         assert plot["role"] == "img"
         assert re.fullmatch(r".{40,}\.", plot["aria-label"] or "")

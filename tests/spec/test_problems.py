@@ -314,7 +314,7 @@ def test_two_rules_for_one_host(folder: Folder) -> None:
     assert load_model(M).traffic_policies["web"].outlier_detection is not None
     folder.change(E, "- name: today", "- name: today\n    manifests: [two.yaml, no.yaml]")
     assert folder.problems() == [
-        'experiment.yaml:15:27: arms[0].manifests[0]: there is no file "no.yaml"',
+        'experiment.yaml:15:27: arms[0].manifests[1]: there is no file "no.yaml"',
         'two.yaml:5:9: spec.host: "web" has a traffic policy already: rule.yaml:5',
         'two.yaml:13:9: spec.host: "web" has a traffic policy already: rule.yaml:5',
     ]

@@ -2,6 +2,7 @@
 
 * Durations, rates and ratios as factors of the reference's value, on a logarithmic axis: 1 is no change.
 * Shares in percentage points, on a linear axis: 0 is no change.
+* What is the same in every arm is left out and counted: dozens of dots on the line hide the others.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.graph_objects as go
 
 from resilim.report import units
 from resilim.report.draw import INK, Canvas, Panel, arm_colour, label
 from resilim.report.markup import paragraph, text, titled
 from resilim.report.units import percent
 from resilim.report.view import View
-from resilim.report.words import judgement
+from resilim.report.words import counted
 from resilim.study.result import Estimate, Metric
 
 _ROW = 8  # pixels, and for each arm
@@ -46,20 +47,30 @@ def section(view: View) -> str:
     """Paired differences; nothing with one arm only."""
     factors, points = _dots(view, shares=False), _dots(view, shares=True)
     if not factors and not points:
-        return ""
+        return _nothing(view) if view.others else ""
     return titled(
         "what-changed",
         "What changed",
         paragraph(
             f"Paired difference of each arm to {text(view.reference)}, with its "
             f"{percent(view.result.confidence)} interval. An interval that crosses the line of no change "
-            f"shows no difference either way. Arms: {_key(view)}."
+            f"shows no difference either way. Arms: {_key(view)}.{_left_out(view)}"
         ),
         _figure(
             "factors", factors, "factor of the reference's value (1: no change)", _finding(view), log=True
         ),
         _figure("points", points, "percentage points (0: no change)", _finding_of_shares(view), log=False),
     )
+
+
+def _nothing(view: View) -> str:
+    return titled("what-changed", "What changed", paragraph(f"Nothing.{_left_out(view)}"))
+
+
+def _left_out(view: View) -> str:
+    """How many rows the pictures do not have, since nothing changed there."""
+    number = sum(view.unchanged(*row) for row in _every_row(view))
+    return f" The same in every arm, so not drawn: {counted(number, 'figure')}." if number else ""
 
 
 def _key(view: View) -> str:
@@ -73,7 +84,12 @@ def _key(view: View) -> str:
 
 
 def _rows(view: View) -> Iterator[tuple[Metric, str, str]]:
-    """(metric, of, window) of the rows: clients in all windows, services in the window of the question."""
+    """(metric, of, window) of the rows in which some arm is not the same as the reference."""
+    yield from (row for row in _every_row(view) if not view.unchanged(*row))
+
+
+def _every_row(view: View) -> Iterator[tuple[Metric, str, str]]:
+    """(metric, of, window): clients in all windows, services in the window of the question."""
     for window in view.result.windows:
         for metric, of in view.of_client(window.name):
             yield metric, of, window.name
@@ -196,7 +212,6 @@ def _sentence(view: View, metric_id: str) -> str:
     for arm in view.others:
         found = view.difference(metric_id, "", view.window.name, arm)
         if found is not None:
-            word = judgement(found, metric)
-            parts.append(f"{arm} {units.difference(found, metric.unit)}" + (f" ({word})" if word else ""))
+            parts.append(f"{arm} {view.compared(metric, '', view.window.name, arm).sentence}")
     start = f"{metric.label} of the clients in the {view.window.name} window, against {view.reference}"
     return f"{start}: {'; '.join(parts)}." if parts else ""

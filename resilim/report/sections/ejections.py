@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.graph_objects as go
 
 from resilim.report.draw import FAULT, Canvas, Panel, arm_colour, arm_name, columns, label, time_axis
 from resilim.report.markup import paragraph, titled
@@ -93,7 +93,13 @@ def _strips(view: View, panel: Panel, cuts: Cut, hosts: list[int], arm: int) -> 
             zmax=100,
             colorscale=[[0, "var(--heat-0)"], [0.5, "var(--heat-1)"], [1, "var(--heat-2)"]],
             showscale=arm == len(view.result.arms) - 1,
-            colorbar={"thickness": 10, "ticksuffix": " %", "nticks": 3, "outlinewidth": 0},
+            colorbar={
+                "title": {"text": "ejected by", "side": "top"},
+                "thickness": 10,
+                "ticksuffix": " %",
+                "nticks": 3,
+                "outlinewidth": 0,
+            },
             hovertemplate="%{x:.0f} s: ejected by %{z:.0f} % of the callers' proxies<extra></extra>",
         )
     )

@@ -32,7 +32,4 @@ def _facts(view: View) -> list[tuple[str, str]]:
         ("Faults", "<br>".join(text(words) for words in view.fault_words()) or "none"),
         ("Windows", text(windows)),
         ("Replications", f"{counted(result.replications, 'replication')} an arm, {text(result.pairing)}"),
-        ("Seed", text(result.seed)),
-        ("Digest", f"<code>{text(result.digest)}</code>"),
-        ("Version", f"resilim {text(result.version)}"),
     ]

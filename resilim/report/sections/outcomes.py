@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.graph_objects as go
 
 from resilim.plane.flags import MEANINGS
 from resilim.report.draw import INK, Canvas, label
@@ -131,9 +131,15 @@ def _kind_words(kind: Kind) -> str:
     return f'<b>{text(flags)}</b> at {text(origin or "client")}<br><span class="muted">{text(meaning)}</span>'
 
 
+def _spoken(flags: str, origin: str) -> str:
+    """A kind of failure in a sentence, where a bare `-` would be read as a dash."""
+    meaning = f" ({MEANINGS['-']})" if flags == "-" else ""
+    return f"{flags}{meaning} at {origin or 'client'}"
+
+
 def _count(number: float, of: float) -> str:
     """A mean number, and its share of `of` unless that is 0."""
-    share = f" ({percent(number / of, 2)})" if of else ""
+    share = f" ({percent(number / of, 2)})" if of and number else ""
     return f"{number:,.{0 if number >= 10 or number == 0 else 1}f}{share}"
 
 
@@ -142,6 +148,6 @@ def _finding(view: View) -> str:
     for outcome in view.outcomes():
         if outcome.window == view.window.name:
             failed = sum(number for _, _, number in outcome.failures)
-            most = f", most of them {outcome.failures[0][0]} at {outcome.failures[0][1]}" if failed else ""
+            most = f", most of them {_spoken(*outcome.failures[0][:2])}" if outcome.failures else ""
             parts.append(f"{outcome.arm}: {failed:,.0f} of {outcome.requests:,.0f} failed{most}")
     return f"Requests in the {view.window.name} window, mean of the replications. {'; '.join(parts)}."

@@ -1,4 +1,9 @@
-"""Where requests wait: the callers' connection pools and the workers of the services under fault."""
+"""Where requests wait: the callers' connection pools and the workers.
+
+* Shown are the services under fault and those where requests failed: a failure that spreads fills the queues
+  of the callers, which no fault strikes.
+* All arms share a panel, so its axes are the same for all.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ from resilim.report.words import clip
 
 _MOST_SERVICES = 4
 _COLUMNS = 3
+_NOTABLE = 0.01  # of the requests
 _TITLE = 22
 _PANEL = 100
 _GAP = 8
@@ -31,10 +37,10 @@ _SERIES = {
 
 
 def section(view: View) -> str:
-    """Pools and workers of the services under fault; of those that changed most when none is."""
+    """Pools and workers of the services under fault and where failures began; else of those that changed."""
     if not view.result.timelines:
         return ""
-    services = (view.struck or view.shown)[:_MOST_SERVICES]
+    services = (tuple(dict.fromkeys((*view.struck, *_origins(view)))) or view.shown)[:_MOST_SERVICES]
     arms = ", ".join(_key(arm, number) for number, arm in enumerate(view.result.arms))
     return titled(
         "pools",
@@ -42,6 +48,16 @@ def section(view: View) -> str:
         paragraph(f"Medians of the replications, bands hold the middle 80 % of them. Arms: {arms}."),
         *(_service(view, service, f"pool-{place}") for place, service in enumerate(services)),
     )
+
+
+def _origins(view: View) -> list[int]:
+    """Services where a notable share of the failures began in the window of the question, most first."""
+    most: dict[str, float] = {}
+    for outcome in view.outcomes():
+        for _, origin, number in outcome.failures if outcome.window == view.window.name else ():
+            most[origin] = max(most.get(origin, 0.0), number / outcome.requests)
+    names = sorted((n for n in most if most[n] >= _NOTABLE), key=lambda n: (-most[n], n))
+    return [view.result.services.index(name) for name in names if name in view.result.services]
 
 
 def _key(arm: str, number: int) -> str:
@@ -81,7 +97,13 @@ def _panel(
     """One series of a service, all arms in one panel."""
     title, hover, share = _SERIES[series]
     axis: dict[str, Any] = {"rangemode": "tozero", "nticks": 4}
-    axis |= {"range": [0, 1.05], "tickformat": ".0%"} if share else {}
+    if share:
+        axis |= {"range": [0, 1.05], "tickformat": ".0%"}
+    elif _most(view, service, series) < 1:
+        axis |= {
+            "range": [0, 1.05],
+            "tickvals": [0, 1],
+        }  # else an axis of hundredths would make much of little
     panel = canvas.panel(across, (top, top + _PANEL), x=time_axis(view, last), y=axis)
     canvas.note(label(title, 48), across[0], top - 3)
     for number, arm in enumerate(view.result.arms):
@@ -92,15 +114,24 @@ def _panel(
     return panel
 
 
+def _most(view: View, service: int, series: str) -> float:
+    """The highest value of a series over all arms and times."""
+    edges = [timeline.services[series].high[service] for timeline in view.result.timelines.values()]
+    return float(np.nan_to_num(np.concatenate(edges)).max(initial=0.0))
+
+
 def _finding(view: View, service: int) -> str:
     """The highest use in the window of the question, arm by arm."""
     parts = []
     for arm in view.result.arms:
         timeline = view.result.timelines[arm]
         inside = (timeline.bins > view.window.begin) & (timeline.bins <= view.window.end)
-        busy, pending = (
+        busy, waiting, pending = (
             float(np.nan_to_num(timeline.services[s].median[service, inside]).max(initial=0.0))
-            for s in ("busy", "pending")
+            for s in ("busy", "waiting", "pending")
         )
-        parts.append(f"{arm}: up to {percent(busy)} of the workers busy and {pending:.0f} requests pending")
+        parts.append(
+            f"{arm}: up to {percent(busy)} of the workers busy, {waiting:.0f} requests waiting for one, "
+            f"and {pending:.0f} pending in the callers' pools"
+        )
     return f"{clip(view.result.services[service], 60)} in the {view.window.name} window. {'; '.join(parts)}."

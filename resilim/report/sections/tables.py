@@ -1,6 +1,7 @@
 """The table of figures: every metric of every arm, and the paired differences, one table a window.
 
-* The client's requests first; the services follow, at most as many as the pictures show.
+* The clients in the window of the question stand open; all else waits in details, so that the page begins
+  with one table. The services follow, at most as many as the pictures show.
 * With more services than that, one line holds each of the rest: p99 and failed share during the fault.
 """
 
@@ -10,9 +11,9 @@ from collections.abc import Iterable, Iterator
 
 from resilim.report import units
 from resilim.report.markup import details, grouped, paragraph, table, text, titled
-from resilim.report.units import MINUS, duration, percent
+from resilim.report.units import MINUS, SAME, duration, percent
 from resilim.report.view import MOST, View
-from resilim.report.words import counted, judgement
+from resilim.report.words import counted
 from resilim.study.result import Metric, Window
 
 _REST = ("latency_p99", "failed_ratio")
@@ -28,20 +29,33 @@ def section(view: View) -> str:
         paragraph(
             f"Every figure stands with its {confidence} interval. A difference is paired: the arm minus "
             f"{text(view.reference)}, the same replications. It is <em>not clear</em> when its interval "
-            "includes zero. pp: percentage points."
+            f"includes zero, and <em>{SAME}</em> when all of it lies within 0.01 % of the reference. "
+            "pp: percentage points. &gt; and &lt;: no replication ever saw a failure, or a success; that is "
+            f"the {confidence} bound of the share."
         ),
-        _clients(view),
+        _clients(view, view.window),
+        *(_folded(_clients(view, w), f"The clients' requests, {_named(w)}") for w in _others(view)),
         *(_services(view, window) for window in view.result.windows),
         _rest(view),
     )
 
 
-def _clients(view: View) -> str:
-    groups = [
-        (_named(window), [_row(view, window.name, metric, of) for metric, of in view.of_client(window.name)])
-        for window in view.result.windows
-    ]
-    return grouped("The clients' requests", _head(view), groups)
+def _others(view: View) -> list[Window]:
+    """The windows beside the one of the question."""
+    return [window for window in view.result.windows if window != view.window]
+
+
+def _folded(html_table: str, title: str) -> str:
+    return details(title, html_table) if html_table else ""
+
+
+def _clients(view: View, window: Window) -> str:
+    """All requests first, then those to each endpoint."""
+    rows: dict[str, list[list[str]]] = {}
+    for metric, of in view.of_client(window.name):
+        rows.setdefault(of, []).append(_row(view, window.name, metric, of))
+    groups = [(text(of), found) for of, found in rows.items()]
+    return grouped(f"The clients' requests, {_named(window)}", _head(view), groups) if groups else ""
 
 
 def _services(view: View, window: Window) -> str:
@@ -67,24 +81,23 @@ def _head(view: View) -> list[str]:
 
 def _row(view: View, window: str, metric: Metric, of: str) -> list[str]:
     """A metric: its figure in each arm, and three cells for each difference."""
-    endpoint = f", {text(of)}" if of and of not in view.result.services else ""
-    row = [text(metric.label) + endpoint]
-    row += [units.estimate(view.figure(metric.id, of, window, arm), metric.unit) for arm in view.result.arms]
+    row = [text(metric.label), *(_figure(view, window, metric, of, arm) for arm in view.result.arms)]
     for arm in view.others:
         row += _difference(view, window, metric, of, arm)
     return row
 
 
 def _difference(view: View, window: str, metric: Metric, of: str, arm: str) -> list[str]:
-    found = view.difference(metric.id, of, window, arm)
-    reference = view.figure(metric.id, of, window, view.reference)
-    word = judgement(found, metric)
-    kind = word if word in ("better", "worse") else "muted"
-    return [
-        units.difference(found, metric.unit),
-        units.relative(found, reference, metric.unit),
-        f'<span class="{kind}">{word}</span>',
-    ]
+    found = view.compared(metric, of, window, arm)
+    kind = found.word if found.word in ("better", "worse") else "muted"
+    size = f'<span class="muted">{SAME}</span>' if found.text == SAME else found.text
+    return [size, found.relative, f'<span class="{kind}">{found.word}</span>']
+
+
+def _figure(view: View, window: str, metric: Metric, of: str, arm: str) -> str:
+    if metric.id == "recovery_time":
+        return view.recovered(window, arm)
+    return units.estimate(view.figure(metric.id, of, window, arm), metric.unit)
 
 
 def _rest(view: View) -> str:

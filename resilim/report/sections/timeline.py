@@ -109,7 +109,8 @@ def _goodput(view: View, canvas: Canvas, cuts: Cut) -> int:
         panels.append(panel)
     canvas.note("<b>clients</b>: requests that succeed, per second (dotted: offered)", 0, begin - 2)
     shade_faults(view, panels)
-    name_faults(view, panels[0])
+    for panel in panels:
+        name_faults(view, panel)
     return begin + _TALL + _GAP
 
 

@@ -1,0 +1,171 @@
+"""A proxy, its upstream hosts and a hand on the clock: the plane's own functions, without an engine.
+
+* One cluster (index 0) with one member, one pool and one host for each upstream host.
+* The endpoint that is called does one piece of work (law 1), then answers.
+* Events wait in a plain heap; `Scene.until` handles them in order.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop
+from itertools import count
+
+from resilim.plane import balance, host, luck, pool, timers
+from resilim.plane.events import HANDLERS
+from resilim.plane.flags import UT
+from resilim.plane.machine import TABLES, VECTORS, State
+from resilim.plane.outlier import report
+from resilim.plane.proxy import begin_call
+from resilim.plane.records import (
+    NONE,
+    UNLIMITED,
+    Attempt,
+    Cluster,
+    Connection,
+    Detector,
+    Endpoint,
+    Gauge,
+    Host,
+    Law,
+    Member,
+    Pool,
+    Route,
+    Row,
+    Step,
+    Supply,
+    TimerQueue,
+    World,
+)
+from resilim.plane.telemetry import BUCKETS
+
+MS = 1_000_000
+SECOND = 1000 * MS
+
+INSTANT, WORK, CONNECT = range(3)  # laws
+
+
+class Scene:
+    """One cluster, ready for calls. Times in ms where a name says so, else ns."""
+
+    def __init__(self, hosts: int = 1, work: int = 10, connect: int = 0, **limits: int) -> None:
+        """`work`, `connect`: ms; `limits`: fields of the cluster, its route, or its detector."""
+        S = State()
+        for name in TABLES:
+            setattr(S, name, [TABLES[name]()])
+        for name in VECTORS:
+            setattr(S, name, [])
+        S.law = [Law(luck.CONSTANT, float(time * MS)) for time in (0, work, connect)]
+        S.step = [Step(host.WORK, law=WORK, salt=1), Step(host.END)]
+        S.endpoint = [Endpoint()]
+        S.host = [Host(rank=rank, workers=UNLIMITED) for rank in range(hosts)]
+        S.member = [Member(host=rank) for rank in range(hosts)]
+        S.pool = [Pool() for _ in range(hosts)]
+        S.cluster = [Cluster(members=hosts, connect=CONNECT, streams=1, hop=INSTANT, upstream_hop=INSTANT)]
+        S.route = [Route(timeout_flag=UT, backoff=25 * MS)]
+        S.detector = [Detector(max_ejection_time=300 * SECOND, base_ejection_time=30 * SECOND)]
+        S.supply = [Supply(), Supply(), Supply()]
+        S.world, S.gauge, S.timer_queue = [World()], [Gauge()], []
+        S.row = [Row() for _ in range(1 << 12)]
+        S.lineup = list(range(hosts))
+        S.histogram = [0] * BUCKETS
+        S.heap = []
+        S.next_order = count().__next__
+        S.signal = lambda change: None
+        S.move_rows = lambda: None
+        self.S = S
+        self.now = 0
+        for name, value in limits.items():
+            self._set(name, value)
+        self._start_timer_queues()
+        balance.line_up(S, self.cluster)
+
+    def _set(self, name: str, value: int) -> None:
+        owners = (self.cluster, self.route, self.detector, self.S.host[0])
+        setattr(next(owner for owner in owners if hasattr(owner, name)), name, value)
+
+    def _start_timer_queues(self) -> None:
+        route = self.route
+        if route.timeout:
+            route.timeout_queue = len(self.S.timer_queue)
+            self.S.timer_queue.append(TimerQueue(timers.ROUTE_TIMEOUT, route.timeout))
+        if route.per_try_timeout:
+            route.per_try_queue = len(self.S.timer_queue)
+            self.S.timer_queue.append(TimerQueue(timers.PER_TRY_TIMEOUT, route.per_try_timeout))
+
+    # ------------------------------------------------------------ what there is
+
+    @property
+    def cluster(self) -> Cluster:
+        return self.S.cluster[0]
+
+    @property
+    def route(self) -> Route:
+        return self.S.route[0]
+
+    @property
+    def detector(self) -> Detector:
+        return self.S.detector[0]
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Every connection record that was ever in use."""
+        return self.S.connection[: self.S.supply[2].used]
+
+    def outcomes(self) -> list[tuple[int, int]]:
+        """Code and flags of the calls that ended, in order."""
+        return [(row.code, row.flags) for row in self.S.row[: self.S.world[0].rows]]
+
+    def latencies(self) -> list[float]:
+        """Their latencies, ms."""
+        return [row.latency / MS for row in self.S.row[: self.S.world[0].rows]]
+
+    def served_by(self, call: int) -> int:
+        """The member that the attempt of a call in flight is for."""
+        return self.attempt_of(call).member
+
+    def attempt_of(self, call: int) -> Attempt:
+        return self.S.attempt[self.S.call[call].attempt]
+
+    def changes(self) -> list[tuple[int, int]]:
+        """Kind and member of the state changes so far."""
+        return [(change.kind, change.who) for change in self.S.change[: self.S.world[0].changes]]
+
+    # ------------------------------------------------------------ what happens
+
+    def call(self, key: int = 1) -> int:
+        """Begin a client's call now: its index, or NONE when it failed at once."""
+        return begin_call(self.S, NONE, 0, 0, 0, key, self.now)
+
+    def call_refused(self) -> tuple[int, int]:
+        """Begin a call that must fail at once: its code and flags."""
+        assert self.call() == NONE
+        return self.S.world[0].code, self.S.world[0].flags
+
+    def until(self, ms: float) -> None:
+        """Let everything up to and including a moment (ms) happen."""
+        end = int(ms * MS)
+        while self.S.heap and self.S.heap[0][0] <= end:
+            self.now, _, kind, who = heappop(self.S.heap)
+            HANDLERS[kind](self.S, self.now, who)
+        self.now = end
+
+    def fail(self, member: int = 0, code: int = 503) -> None:
+        """Make a host fail every request."""
+        self.S.host[member].failing, self.S.host[member].fail_code = 1.0, code
+
+
+def states(scene: Scene) -> list[str]:
+    """The states of all connections ever used, in the order of their records."""
+    names = {pool.CONNECTING: "connecting", pool.OPEN: "open", pool.DRAINING: "draining"}
+    return [names[connection.state] for connection in scene.connections]
+
+
+def report_codes(scene: Scene, codes: list[int], member: int = 0) -> None:
+    """Let the detector see answers of a member, all now."""
+    for code in codes:
+        report(scene.S, 0, member, code, scene.now)
+
+
+def ejected(scene: Scene) -> list[int]:
+    """Members that are out now."""
+    return [index for index, member in enumerate(scene.S.member) if member.ejected]
