@@ -31,7 +31,7 @@ def test_both_engines_agree(run: Run) -> None:
     assert simulate(run, "python").digest() == simulate(run, "compiled").digest()
 
 
-@settings(max_examples=10)
+@settings(max_examples=settings().max_examples // 4)
 @given(systems(), st.integers(0, 2**63 - 1))
 def test_luck_is_the_seed_alone(run: Run, other: int) -> None:
     assert simulate(run, "compiled").digest() == simulate(run, "compiled").digest()
@@ -69,13 +69,13 @@ def react(after: int = 0) -> Process:
     return heal
 
 
-@settings(max_examples=20)
+@settings(max_examples=settings().max_examples // 2)
 @given(systems())
 def test_a_users_fault_acts_alike_in_both_engines(run: Run) -> None:
     assert_alike(run, degrade)
 
 
-@settings(max_examples=20)
+@settings(max_examples=settings().max_examples // 2)
 @given(systems(), st.sampled_from([0, 400 * MILLISECOND]))
 def test_a_users_reaction_acts_alike_in_both_engines(run: Run, after: int) -> None:
     assert_alike(run, degrade, react(after))
