@@ -1,7 +1,7 @@
 """Requests per second through a chain of four services: ordinary SimPy, and resilim's two engines.
 
 Open Poisson load of 1,000/s; 3 hosts x 16 workers a service, exponential work of 5 ms, the caller's worker
-held; a sidecar on each side of every call (1 to 3 ms); pool limits 100 + 100; 1 s timeout a call; round robin;
+held; a sidecar on each side of every call (1 to 3 ms); pool limits 100 + 100; timeout 1 s; round robin;
 outlier detection on. The same work for all three, side by side in one process, mean latencies checked.
 
     python benchmarks/chain.py [--json] [--rounds N]
