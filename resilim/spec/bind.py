@@ -34,12 +34,8 @@ def bind(cls: type[T], node: Node, path: Steps = ()) -> tuple[T | None, list[Pro
 
 def _telling(details: list[ErrorDetails]) -> list[ErrorDetails]:
     """The details without lists that are "too short" only because items in them are wrong."""
-    around = {
-        detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))
-    }
-    return [
-        detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in around
-    ]
+    around = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
+    return [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in around]
 
 
 def below(kind: Any, step: str | int) -> Any:
@@ -183,9 +179,7 @@ def _needs(what: str) -> Any:
 
 _WORDS: Mapping[str, Any] = {
     "greater_than_equal": _too_small,
-    "less_than_equal": lambda detail, _: (
-        f"{detail['input']} is too large: at most {detail['ctx']['le']}"
-    ),
+    "less_than_equal": lambda detail, _: f"{detail['input']} is too large: at most {detail['ctx']['le']}",
     "too_short": lambda detail, _: f"at least {detail['ctx']['min_length']} is needed here",
     "too_long": lambda detail, _: f"more than {detail['ctx']['max_length']} are not possible here",
     "string_too_long": lambda detail, _: f"longer than {detail['ctx']['max_length']} characters",

@@ -48,9 +48,7 @@ from resilim.spec.units import (
 
 LONGEST_RUN = 7 * DAY
 _LEAST_CONFIDENCE, _MOST_CONFIDENCE = 0.5, 0.999
-_ANCHORS = tuple(
-    f"{window}.{edge}" for window in ("before", "fault", "after") for edge in ("start", "end")
-)
+_ANCHORS = tuple(f"{window}.{edge}" for window in ("before", "fault", "after") for edge in ("start", "end"))
 _MOMENT = re.compile(r"([a-zA-Z]+\.[a-zA-Z]+)(?:\s*([+-])\s*(\S+))?")
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=80)]
@@ -64,8 +62,7 @@ class Client(Strict):
     )
     sidecar: Flag = Field(
         default=False,
-        description="true: the client is inside the mesh, with a proxy that has pool, detector"
-        " and route",
+        description="true: the client is inside the mesh, with a proxy that has pool, detector and route",
     )
 
 
@@ -215,9 +212,7 @@ class Fault(Strict):
     code: Annotated[Count, Field(ge=500, le=599)] = Field(
         default=503, description="failing-host: status of the answer, 500 to 599"
     )
-    from_: MomentText = Field(
-        default=Moment("fault.start", 0), alias="from", description="when it begins"
-    )
+    from_: MomentText = Field(default=Moment("fault.start", 0), alias="from", description="when it begins")
     until: MomentText = Field(default=Moment("fault.end", 0), description="when it is over")
 
     def rules(self) -> Iterator[Finding]:
@@ -279,9 +274,7 @@ class Trial(Strict):
     load: Load = Field(description="requests that arrive")
     time: Time = Field(description="how long everything takes")
     faults: tuple[Fault, ...] = Field(default=(), description="what goes wrong")
-    replications: Replications = Field(
-        default=Replications(), description="how often everything is repeated"
-    )
+    replications: Replications = Field(default=Replications(), description="how often everything is repeated")
 
     def rules(self) -> Iterator[Finding]:
         names = [fault.name for fault in self.faults]

@@ -45,8 +45,7 @@ class DestinationRuleSpec(Strict):
         labels = self.host.split(".")
         if len(labels) != 1 and tuple(labels[2:]) != _SUFFIX:
             message = (
-                f"{quoted(self.host)} is neither a service name nor"
-                " <service>.<namespace>.svc.cluster.local"
+                f"{quoted(self.host)} is neither a service name nor <service>.<namespace>.svc.cluster.local"
             )
             yield Finding(("host",), message)
 

@@ -202,9 +202,7 @@ def _bind_model(reader: _Reader, tree: Node) -> Model | None:
     return model
 
 
-def _bind_experiment(
-    reader: _Reader, tree: Node, overlays: list[Overlay]
-) -> LoadedExperiment | None:
+def _bind_experiment(reader: _Reader, tree: Node, overlays: list[Overlay]) -> LoadedExperiment | None:
     overlays = _known(reader, overlays)
     own = [overlay for overlay in overlays if overlay.steps[0] not in _SYSTEM_KEYS]
     tree, problems = _apply_all(tree, own, Experiment)
@@ -351,9 +349,7 @@ def _chains(tree: Node) -> Iterator[list[Node]]:
         yield chains[arm.name]
 
 
-def _arm_tree(
-    reader: _Reader, model: Node, tree: Node, chain: list[Node], overlays: list[Overlay]
-) -> Node:
+def _arm_tree(reader: _Reader, model: Node, tree: Node, chain: list[Node], overlays: list[Overlay]) -> Node:
     entries = {key: entry for key, entry in model.entries().items() if key in _SYSTEM_KEYS}
     entries |= {key: entry for key, entry in tree.entries().items() if key in _TRIAL_KEYS}
     root = Node(model.at, entries)
@@ -475,9 +471,7 @@ def _trial_parts(root: Node) -> tuple[Load | None, Time | None, list[tuple[int, 
     load, _ = bind(Load, root.child("load") or nothing)
     time, _ = bind(Time, root.child("time") or nothing)
     faults = root.child("faults")
-    bound = [
-        (index, bind(Fault, node)[0]) for index, node in enumerate(faults.items() if faults else ())
-    ]
+    bound = [(index, bind(Fault, node)[0]) for index, node in enumerate(faults.items() if faults else ())]
     return load, time, [(index, fault) for index, fault in bound if fault is not None]
 
 

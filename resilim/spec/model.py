@@ -30,9 +30,7 @@ ISTIO_VERSIONS = ("1.24", "1.25", "1.26", "1.27", "1.28", "1.29", "1.30")
 MOST_SERVICES = 5000
 WIDEST_PARALLEL = 64
 
-ServiceName = Annotated[
-    str, StringConstraints(pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$")
-]
+ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$")]
 Hosts = Annotated[Count, Field(ge=1, le=10_000)]
 
 
@@ -70,9 +68,7 @@ class Sidecar(Strict):
         description="time that one proxy adds to one call, request and response together, half"
         " each way; a call crosses two",
     )
-    connect: Law = Field(
-        default=constant(1 * MILLISECOND), description="time to set up a TCP connection"
-    )
+    connect: Law = Field(default=constant(1 * MILLISECOND), description="time to set up a TCP connection")
     tls_handshake: Law = Field(
         default=constant(2 * MILLISECOND), description="time of a TLS handshake on a connection"
     )
@@ -103,9 +99,7 @@ class _Chance(Strict):
     """What may be said of a call."""
 
     probability: Share = Field(default=1.0, description="share of the requests that make the call")
-    optional: Flag = Field(
-        default=False, description="true: a failed call does not fail the endpoint"
-    )
+    optional: Flag = Field(default=False, description="true: a failed call does not fail the endpoint")
 
 
 def target_of(call: str) -> tuple[str, str]:
@@ -208,9 +202,7 @@ class System(Strict):
     traffic_policies: dict[str, TrafficPolicy] = Field(
         default={}, description="by service: what its callers' proxies do"
     )
-    routes: dict[str, Route] = Field(
-        default={}, description="by service: the http part of a VirtualService"
-    )
+    routes: dict[str, Route] = Field(default={}, description="by service: the http part of a VirtualService")
 
 
 class Model(System):
@@ -219,6 +211,4 @@ class Model(System):
     kind: Literal["Model"] = Field(description="Model")
     name: Name = Field(description="name of the model")
     summary: str | None = Field(default=None, description="what it is, in a sentence")
-    provenance: tuple[Provenance, ...] = Field(
-        default=(), description="where the numbers come from"
-    )
+    provenance: tuple[Provenance, ...] = Field(default=(), description="where the numbers come from")

@@ -64,9 +64,7 @@ def _percentage(value: int) -> int:
 
 
 Percentage = Annotated[Count, AfterValidator(_percentage)]
-EjectionPercentage = Annotated[
-    Percentage, AfterValidator(lambda value: value or _DEFAULT_EJECTION_PERCENT)
-]
+EjectionPercentage = Annotated[Percentage, AfterValidator(lambda value: value or _DEFAULT_EJECTION_PERCENT)]
 Limit = Annotated[Count, Field(ge=0, le=2**31 - 1)]
 
 
@@ -112,8 +110,7 @@ class HttpPool(Strict):
 
     http1_max_pending_requests: Limit | None = Field(
         default=None,
-        description="requests that wait for a connection, HTTP/1.1 and HTTP/2;"
-        " 0 or absent: no limit",
+        description="requests that wait for a connection, HTTP/1.1 and HTTP/2; 0 or absent: no limit",
     )
     http2_max_requests: Limit | None = Field(
         default=None,
@@ -236,9 +233,7 @@ class TrafficPolicy(Strict):
 class Retries(Strict):
     """When and how often a client proxy tries again."""
 
-    not_simulated: ClassVar[frozenset[str]] = frozenset(
-        {"retryIgnorePreviousHosts", "retryRemoteLocalities"}
-    )
+    not_simulated: ClassVar[frozenset[str]] = frozenset({"retryIgnorePreviousHosts", "retryRemoteLocalities"})
 
     attempts: Annotated[Count, Field(ge=0, le=20)] = Field(
         default=2, description="retries after the first try; 0: none"

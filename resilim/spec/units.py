@@ -64,8 +64,7 @@ def shortened(value: object) -> str:
 def printable(text: str) -> str:
     """The text on one line, with escapes for what a terminal cannot show."""
     return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
     )
 
 
@@ -135,9 +134,7 @@ def format_duration(nanoseconds: int) -> str:
 
 def _at_least(value: int, least: int) -> int:
     if value < least:
-        raise ValueError(
-            f"{format_duration(value)} is too short: at least {format_duration(least)}"
-        )
+        raise ValueError(f"{format_duration(value)} is too short: at least {format_duration(least)}")
     return value
 
 

@@ -77,9 +77,7 @@ def test_manifests_are_policies_that_arms_can_change(folder: Folder) -> None:
         ),
         (
             'services.web.endpoints["GET /"].steps[1].probability=25%',
-            lambda arm: (
-                arm.model.services["web"].endpoints["GET /"].steps[1].calls[0].probability == 0.25
-            ),
+            lambda arm: arm.model.services["web"].endpoints["GET /"].steps[1].calls[0].probability == 0.25,
         ),
         ("trafficPolicies.cart=null", lambda arm: arm.policy("cart") == TrafficPolicy()),
         (
@@ -251,18 +249,14 @@ def mutated(data: Any, luck: random.Random) -> Any:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), times=st.integers(1, 4))
 def test_mutations_are_spec_errors(path: Path, tmp_path: Path, seed: int, times: int) -> None:
     luck = random.Random(seed)
     experiment = yaml.safe_load(path.read_text(encoding="utf-8"))
     model = yaml.safe_load((path.parent / experiment["model"]).read_text(encoding="utf-8"))
     for arm in experiment["arms"]:
-        arm["manifests"] = [
-            str((path.parent / name).resolve()) for name in arm.get("manifests", [])
-        ]
+        arm["manifests"] = [str((path.parent / name).resolve()) for name in arm.get("manifests", [])]
     experiment["model"] = "model.yaml"
     for _ in range(times):
         if luck.random() < 0.5:

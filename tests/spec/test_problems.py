@@ -323,16 +323,14 @@ def test_two_rules_for_one_host(folder: Folder) -> None:
 def test_ambiguous_load(folder: Folder) -> None:
     folder.change(M, CALL, "- work: 1ms")
     assert folder.problems() == [
-        "experiment.yaml:4:1: load: nobody calls web, cart; write load.entry, the service that"
-        " gets the load"
+        "experiment.yaml:4:1: load: nobody calls web, cart; write load.entry, the service that gets the load"
     ]
     assert folder.problems(["load.entry=web"]) == [
         "experiment.yaml:10:14: faults[0].service: no request of this load gets to cart"
     ]
     folder.change(M, "GET /:", "GET /a: {steps: [{work: 1ms}]}\n      GET /:")
     assert (
-        "web has several endpoints (GET /a, GET /); write load.mix"
-        in folder.problems(["load.entry=web"])[0]
+        "web has several endpoints (GET /a, GET /); write load.mix" in folder.problems(["load.entry=web"])[0]
     )
 
 
@@ -375,9 +373,7 @@ def test_a_chain_of_all_services_that_are_possible(folder: Folder) -> None:
     folder.write(M, head + "".join(chain) + step % (4999, "{work: 1ms}"))
     assert len(load_model(M).services) == 5000
     folder.write(M, head + "".join(chain) + step % (4999, "{call: s0.a}"))
-    with pytest.raises(
-        SpecError, match=r"calls that never end: s0.a -> s1.a .* -> s7.a -> ... -> s0.a$"
-    ):
+    with pytest.raises(SpecError, match=r"calls that never end: s0.a -> s1.a .* -> s7.a -> ... -> s0.a$"):
         load_model(M)
 
 
