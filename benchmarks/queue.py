@@ -37,7 +37,7 @@ def main() -> None:
     """Run the race."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line of customers per second")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, choices=range(2, 1000), metavar="N")
     arguments = parser.parse_args()
     contestants = {
         "simpy": ordinary,
