@@ -34,7 +34,7 @@ def on_reply(S: State, now: int, index: int) -> None:
     cluster = S.cluster[call.cluster]
     report(S, call.cluster, attempt.member, code, now)
     end_stream(S, cluster, attempt, index, False, now)
-    if code < 400 and call.retrying == 0:
+    if code < 400 and call.retrying == 0 and S.route[cluster.route].codes == 0:
         give_back(S.supply[ATTEMPTS], S.attempt, index)
         end_call(S, call_index, call, cluster, code, NO_FLAG, NONE, now)
         return

@@ -77,11 +77,18 @@ def _nearest(word: str, choices: tuple[str, ...]) -> str:
 
 
 def _neighbours(word: str, choices: tuple[str, ...]) -> list[str]:
-    """The choices that begin most like the word, and those that end most like it."""
+    """The choices that begin or end most like the word, or are the word with a letter less."""
     forward, backward = _in_order(choices)
     first, last = bisect_left(forward, word), bisect_left(backward, word[::-1])
     near = forward[max(0, first - _NEXT) : first + _NEXT]
-    return near + [text[::-1] for text in backward[max(0, last - _NEXT) : last + _NEXT]]
+    near += [text[::-1] for text in backward[max(0, last - _NEXT) : last + _NEXT]]
+    shorter = (word[:place] + word[place + 1 :] for place in range(min(len(word), _NEXT * _NEXT)))
+    return near + [text for text in shorter if _is_in(forward, text)]
+
+
+def _is_in(words: list[str], word: str) -> bool:
+    place = bisect_left(words, word)
+    return place < len(words) and words[place] == word
 
 
 @lru_cache(maxsize=8)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import time
 
 import pytest
 
 from resilim.spec import SpecError, load_experiment, load_model
+from resilim.spec.problems import Problem, nearest
 
 from .files import RULE, Folder
 
@@ -381,3 +383,50 @@ def test_unreadable_experiment(folder: Folder) -> None:
     folder.write(E, "kind: Experiment\nname: a\nname: b\n")
     with pytest.raises(SpecError, match=r"experiment.yaml:3:1: the key .name. is there twice"):
         load_experiment(E, ["load.rate=3/s"])
+
+
+def test_messages_are_one_printable_line(folder: Folder) -> None:
+    folder.change(M, "  cart:\n    hosts: 4", '  "\\e[2Jcart\\n\\u202e":\n    hosts: 4')
+    with pytest.raises(SpecError) as error:
+        folder.load()
+    for problem in error.value.problems:
+        assert str(problem).isprintable()
+    assert str(Problem("\x1b[31m\n.yaml", 1, 1, "", "bad", "\a")) == (
+        '\\x1b[31m\\n.yaml:1:1: bad (did you mean "\\x07"?)'
+    )
+
+
+def test_hints_among_thousands_of_names_are_found_quickly() -> None:
+    names = [f"service-number-{number}" for number in range(5000)]
+    start = time.perf_counter()
+    for number in range(0, 5000, 5):
+        assert nearest(f"Service-nmber-{number}", names).startswith("service-number-")
+    assert nearest("service-number-17x", names) == "service-number-17"
+    assert nearest("xervice-number-4711", names) == "service-number-4711"
+    assert nearest("zzz", names) == ""
+    assert time.perf_counter() - start < 10
+
+
+def test_thousands_of_problems_are_found_quickly(folder: Folder) -> None:
+    bad = "{hosts: 0, workers: 0, queue: -1, endpoints: {}}"
+    services = "".join(f"  s{number}: {bad}\n" for number in range(2000))
+    folder.write(M, f"kind: Model\nname: x\nservices:\n{services}")
+    start = time.perf_counter()
+    with pytest.raises(SpecError) as error:
+        load_model(M)
+    assert len(error.value.problems) == 8000
+    assert time.perf_counter() - start < 10
+
+
+def test_files_that_are_no_files_are_located_where_they_are_named(folder: Folder) -> None:
+    folder.change(M, "mesh:\n", "mesh:\n  manifests: [., gone.yaml]\n")
+    assert folder.problems() == [
+        'model.yaml:4:15: mesh.manifests[0]: "." is a directory',
+        'model.yaml:4:18: mesh.manifests[1]: there is no file "gone.yaml"',
+    ]
+
+
+def test_uniform_needs_two_times(folder: Folder) -> None:
+    folder.change(M, "work: 3ms", "work: {uniform: [3ms]}")
+    (problem,) = folder.problems()
+    assert problem.endswith("work.uniform: two times are needed here, the shortest and the longest")

@@ -1,0 +1,1 @@
+"""What must not hurt: bad files, odd names, damaged folders, as users meet them at the command line."""
