@@ -110,6 +110,7 @@ class CompiledPlane:
         self._env = env
         self._functions = functions()
         self._most_in_flight = run.most_in_flight
+        self._most_members = int(run.tables["cluster"]["members"].max())
         self._moved_rows: list[Array] = []
         self.on_change: Callable[[Any], None] = lambda change: None
         arrays = {name: run.tables[name].copy() for name in TABLES if name in run.tables}
@@ -126,6 +127,12 @@ class CompiledPlane:
     def records(self, name: str) -> Any:
         """The records of a table: read and write their fields by name."""
         return self._arrays[name].view(np.recarray)
+
+    def check_limit(self) -> None:
+        """Raise `TooManyInFlight` when more calls and attempts were in flight than the run may hold."""
+        calls, attempts, _ = self._arrays["supply"]["used"].tolist()
+        if calls + attempts > 2 * self._most_in_flight:
+            raise TooManyInFlight(self._most_in_flight)
 
     def vector(self, name: str) -> Array:
         """A table of bare numbers."""
@@ -161,23 +168,22 @@ class CompiledPlane:
             self.on_change(changes[index])
 
     def _make_room(self) -> None:
-        """Double every table that may not have room for one more event."""
+        """Double every table that may not have room for one more event, or for one sweep."""
         world = self._arrays["world"]
         if world["rows"][0] >= CHUNK:
             filled = int(world["rows"][0])
             self._moved_rows.append(self._arrays["row"][:filled].astype(ROW_DTYPE))
             world["rows"][0] = 0
+        self.check_limit()
         used = dict(zip(SUPPLIED, self._arrays["supply"]["used"].tolist(), strict=True))
-        if used["call"] + used["attempt"] > 2 * self._most_in_flight:
-            raise TooManyInFlight(self._most_in_flight)
-        used["change"] = int(world["changes"][0])
+        used["change"] = int(world["changes"][0]) + self._most_members
         used["heap"] = int(self._arrays["clock"]["events"][0])
         grown = False
         for name, filled in used.items():
             table = self._arrays[name]
-            if filled + ROOM > len(table):
+            while filled + ROOM > len(table):
                 more = fresh(TABLES[name], len(table)) if name in TABLES else np.zeros_like(table)
-                self._arrays[name] = np.concatenate([table, more])
+                self._arrays[name] = table = np.concatenate([table, more])
                 grown = True
         if grown:
             self._block = state.address_block(self._arrays)

@@ -53,15 +53,24 @@ def slow_host(mesh: Mesh, row: Any) -> Callable[[], None]:
 
 
 def failing_host(mesh: Mesh, row: Any) -> Callable[[], None]:
-    """The share `value` of requests is answered with `code` after their first piece of work."""
-    host = mesh.plane.records("host")[int(row["who"])]
-    before = float(host.failing), int(host.fail_code)
-    host.failing, host.fail_code = float(row["value"]), int(row["code"])
+    """The share `value` of requests is answered with `code` after their next piece of work.
+
+    Where several faults of this kind overlap on a host, the one that began last acts.
+    """
+    who = int(row["who"])
+    active = mesh.failing.setdefault(who, [(0.0, int(row["code"]))])
+    mine = (float(row["value"]), int(row["code"]))
+
+    def apply_latest() -> None:
+        host = mesh.plane.records("host")[who]
+        host.failing, host.fail_code = active[-1]
 
     def undo() -> None:
-        healed = mesh.plane.records("host")[int(row["who"])]
-        healed.failing, healed.fail_code = before
+        active.remove(mine)
+        apply_latest()
 
+    active.append(mine)
+    apply_latest()
     return undo
 
 

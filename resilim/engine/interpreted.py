@@ -55,14 +55,18 @@ class InterpretedPlane:
         """The records of a table: read and write their fields by name."""
         return getattr(self.state, name)
 
+    def check_limit(self) -> None:
+        """Raise `TooManyInFlight` when more calls and attempts were in flight than the run may hold."""
+        if len(self.state.call) + len(self.state.attempt) > 2 * self._most_in_flight:
+            raise TooManyInFlight(self._most_in_flight)
+
     def vector(self, name: str) -> Array:
         """A table of bare numbers."""
         return np.array(getattr(self.state, name), dtype=np.int64)
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call one of FUNCTIONS with the state and `arguments`."""
-        if len(self.state.call) + len(self.state.attempt) > 2 * self._most_in_flight:
-            raise TooManyInFlight(self._most_in_flight)
+        self.check_limit()
         return FUNCTIONS[name](self.state, *arguments)
 
     def _move_rows(self) -> None:

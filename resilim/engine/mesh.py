@@ -33,6 +33,9 @@ class Plane(Protocol):
     def records(self, name: str) -> Any:
         """The records of a table; valid until the next event only."""
 
+    def check_limit(self) -> None:
+        """Raise `TooManyInFlight` when the run has outgrown its limit."""
+
     def vector(self, name: str) -> Array:
         """A table of bare numbers."""
 
@@ -64,6 +67,7 @@ class Mesh:
         self.env = env
         self.plane = plane
         self.services = services
+        self.failing: dict[int, list[tuple[float, int]]] = {}  # active faults by host, the last one acts
         self._awaited: simpy.Event | None = None
         plane.on_change = self._pass_on
 

@@ -97,3 +97,4 @@ def _drain(mesh: Mesh, run: Run) -> None:
         if world.started == world.ended:
             return
         mesh.env.run(until=min(int(mesh.env.now) + _DRAIN_STEP, run.end + run.drain))
+        mesh.plane.check_limit()

@@ -68,6 +68,8 @@ def begin_attempt(S: State, call_index: int, call: Call, cluster: Cluster, now: 
     attempt.host = S.member[member_index].host
     attempt.key = key
     attempt.code = 0
+    attempt.flags = NO_FLAG
+    attempt.origin = NONE
     call.attempt = index
     call.attempts += 1
     fate = pool.request(S, cluster, attempt, index, now)

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from resilim.plane.flags import NO_FLAG, UO, URX
-from resilim.plane.luck import BACKOFF, below
+from resilim.plane.luck import ATTEMPT, BACKOFF, below
 from resilim.plane.machine import State, plane, scramble
 from resilim.plane.records import Call, Cluster, Route
 
@@ -89,4 +89,4 @@ def backoff(route: Route, call: Call) -> int:
     for _ in range(call.attempts - 1):
         width = min(2 * width, widest)
     milliseconds = max(1, width // MILLISECOND)
-    return below(scramble(call.key, BACKOFF), call.attempts, milliseconds) * MILLISECOND
+    return below(scramble(call.key, ATTEMPT + call.attempts), BACKOFF, milliseconds) * MILLISECOND

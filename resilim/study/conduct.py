@@ -150,7 +150,10 @@ def _seed(study: Study, replication: int, arm: str) -> int:
 def _conclude(
     study: Study, store: Store, stored: dict[tuple[str, int], Observation], requested: int
 ) -> Result:
-    """Estimate, and write the summary; raises KeyboardInterrupt when not a single replication is complete."""
+    """Estimate, and write the summary; KeyboardInterrupt when not a single replication is complete."""
+    arms = [arm.name for arm in study.loaded.arms]
+    if not any(all((arm, number) in stored for arm in arms) for number in range(requested)):
+        raise KeyboardInterrupt
     result = estimate(study, stored, requested)
     store.write_summary(json.loads(json.dumps(result.to_json())))
     return result

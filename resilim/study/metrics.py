@@ -6,7 +6,7 @@ one histogram a replication and a quantile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,24 +111,24 @@ METRICS = (SUCCESS, GOODPUT, MEAN, P50, P99, RECOVERY, RECOVERED, FAILED, AMPLIF
 
 def client_data(seconds: float, window: int, observations: Observations) -> dict[Metric, Data]:
     """Metrics of all client requests in a window of so many seconds."""
-    requests = _column(observations, "requests", window)[:, 0]
-    succeeded = _column(observations, "succeeded", window)[:, 0]
-    latency = _column(observations, "latency_sum", window)
+    requests = _column(observations, "requests", window, 0)
+    succeeded = _column(observations, "succeeded", window, 0)
+    latency = np.array([float(observation.latency_sum[window]) for observation in observations])
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = latency / requests / SECOND
     return {
         SUCCESS: Share(succeeded, requests),
         GOODPUT: Values(succeeded / seconds),
         MEAN: Values(mean),
-        **_quantiles(_column(observations, "histograms", window)[:, 0]),
+        **_quantiles(_column(observations, "histograms", window, 0)),
     }
 
 
 def endpoint_data(number: int, window: int, observations: Observations) -> dict[Metric, Data]:
     """Metrics of the client requests to the `number`-th endpoint that clients ask for."""
-    requests = _column(observations, "requests", window)[:, 1 + number]
-    succeeded = _column(observations, "succeeded", window)[:, 1 + number]
-    histograms = _column(observations, "histograms", window)[:, 1 + number]
+    requests = _column(observations, "requests", window, 1 + number)
+    succeeded = _column(observations, "succeeded", window, 1 + number)
+    histograms = _column(observations, "histograms", window, 1 + number)
     return {SUCCESS: Share(succeeded, requests), **_quantiles(histograms)}
 
 
@@ -136,14 +136,14 @@ def service_data(
     service: int, worker_seconds: float, window: int, observations: Observations
 ) -> dict[Metric, Data]:
     """Metrics of the calls to one service, whose workers together have so many seconds in the window."""
-    calls = _column(observations, "calls", window)[:, service]
-    failed = _column(observations, "calls_failed", window)[:, service]
-    attempts = _column(observations, "attempts", window)[:, service]
-    wasted = _column(observations, "wasted", window)[:, service]
+    calls = _column(observations, "calls", window, service)
+    failed = _column(observations, "calls_failed", window, service)
+    attempts = _column(observations, "attempts", window, service)
+    wasted = _column(observations, "wasted", window, service)
     with np.errstate(invalid="ignore", divide="ignore"):
         amplification = attempts / calls
     return {
-        **_quantiles(_column(observations, "call_histograms", window)[:, service]),
+        **_quantiles(_column(observations, "call_histograms", window, service)),
         FAILED: Share(failed, calls),
         AMPLIFICATION: Values(amplification),
         WASTED: Values(wasted / SECOND / worker_seconds),
@@ -161,6 +161,6 @@ def _quantiles(histograms: Array) -> dict[Metric, Data]:
     return {P50: Quantile(histograms, 0.5), P99: Quantile(histograms, 0.99)}
 
 
-def _column(observations: Observations, name: str, window: int) -> Array:
-    pick: Callable[[Observation], Array] = lambda observation: getattr(observation, name)[window]  # noqa: E731
-    return np.stack([pick(observation) for observation in observations]).astype(float)
+def _column(observations: Observations, name: str, window: int, of: int) -> Array:
+    """One entry of an array of every observation: of a window, then of an endpoint or a service."""
+    return np.stack([getattr(observation, name)[window][of] for observation in observations]).astype(float)
