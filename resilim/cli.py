@@ -8,7 +8,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +34,27 @@ INCOMPLETE = 6
 INTERRUPTED = 130
 
 _WIDTH_OF_A_FILE = 100  # columns of the table when it does not go to a terminal
+
+
+def entry() -> None:
+    """The console script: `main`, with output that cannot fail on a character, and clear ends."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: workers end, finished runs stay
+    try:
+        main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except OSError as error:  # of the output: what reads it is gone, or a disk is full
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        click.echo(f"resilim: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,15 +106,19 @@ def run(
     fresh: bool,
 ) -> None:
     """Run an experiment: all arms, all replications; table, result folder, report."""
+    from resilim.study.store import StoreError
+
     if replications is not None:
         overrides += (f"replications.min={replications}",)
     if seed is not None:
         overrides += (f"replications.seed={seed}",)
     study = _load(experiment, overrides)
     result, store = _run(study, results, engine, jobs, fresh)
-    _show(result)
-    if result.replications:
+    try:
         _write_report(result, store, _command(experiment, overrides))
+    except StoreError as error:
+        click.echo(f"resilim: {error}", err=True)
+    _show(result)
     click.echo(f"\n{store.folder}/report.html   summary.json   runs.jsonl   resolved.json")
     if result.replications < result.requested:
         sys.exit(INTERRUPTED)
@@ -111,7 +139,8 @@ def _run(
     study: Study, results: Path, engine: str | None, jobs: int | None, fresh: bool
 ) -> tuple[Result, Store]:
     from resilim.engine.limits import TooManyInFlight
-    from resilim.study.conduct import TooLarge, run_experiment
+    from resilim.study.conduct import NoCompiler, TooLarge, run_experiment
+    from resilim.study.execute import WorkerLost
     from resilim.study.store import StoreError
 
     loaded = study.loaded.experiment
@@ -123,10 +152,10 @@ def _run(
     try:
         with _progress() as progress:
             return run_experiment(study, results, progress, engine, jobs, fresh)
-    except (TooLarge, StoreError) as error:
+    except (NoCompiler, TooLarge, StoreError) as error:
         click.echo(f"resilim: {error}", err=True)
         sys.exit(BAD_INPUT)
-    except TooManyInFlight as error:
+    except (TooManyInFlight, WorkerLost) as error:
         click.echo(f"resilim: {error}", err=True)
         sys.exit(INCOMPLETE)
     except KeyboardInterrupt:
@@ -158,13 +187,10 @@ def _show(result: Result) -> None:
 
     from resilim.report.terminal import render
 
-    if result.replications:
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = _WIDTH_OF_A_FILE
-        render(result, console)
-    else:
-        click.echo("no replication is complete in every arm: there is nothing to show", err=True)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_A_FILE
+    render(result, console)
 
 
 def _write_report(result: Result, store: Store, command: str) -> None:

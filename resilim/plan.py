@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -395,16 +396,16 @@ class _Planner:
 
     def expected_calls(self) -> float:
         """Calls that one client request makes in all, itself included."""
+        made = {
+            (service, endpoint): [call for step in body.steps for call in step.calls]
+            for service, spec in self.arm.model.services.items()
+            for endpoint, body in spec.endpoints.items()
+        }
+        callees = {caller: [call.target for call in calls] for caller, calls in made.items()}
         known: dict[tuple[str, str], float] = {}
-
-        def calls(service: str, endpoint: str) -> float:
-            if (service, endpoint) not in known:
-                steps = self.arm.model.services[service].endpoints[endpoint].steps
-                made = (call for step in steps for call in step.calls)
-                known[service, endpoint] = 1 + sum(call.probability * calls(*call.target) for call in made)
-            return known[service, endpoint]
-
-        return sum(share * calls(self.arm.entry, endpoint) for endpoint, share in self.arm.mix.items())
+        for caller in TopologicalSorter(callees).static_order():
+            known[caller] = 1 + sum(call.probability * known[call.target] for call in made[caller])
+        return sum(share * known[self.arm.entry, endpoint] for endpoint, share in self.arm.mix.items())
 
 
 def _law_numbers(law: spec_law.Law) -> tuple[int, float, float]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -67,7 +68,10 @@ def is_cached() -> bool:
 def functions() -> dict[str, Callable[..., Any]]:
     """The compiled entry points, by name."""
     folder = code_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # compiled code is then kept for this process only
+        folder = Path(tempfile.mkdtemp(prefix="resilim-"))
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
     try:
         compiled = _compile()

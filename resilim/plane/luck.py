@@ -2,9 +2,9 @@
 
 * The key of a client request is a hash of (seed, source, its number). The key of a call is a hash of
   (key of the attempt that makes it, call site); of a later attempt, of (key of its call, number).
-* A draw hashes a key with the salt of its purpose, a large constant: one round of the hash does not tell apart
-  keys that differ in few bits, so a small number never comes last. There are no generators and there is no order, so a
-  policy that adds or removes attempts leaves the luck of everything else as it was.
+* A draw hashes a key with the salt of its purpose, a large constant: one round of the hash does not tell
+  apart keys that differ in few bits, so a small number never comes last. There are no generators and there
+  is no order, so a policy that adds or removes attempts leaves the luck of everything else as it was.
 * The seed belongs to the replication, never to the arm: arms are paired.
 * One uniform number a draw, turned into the law by inverse transform: a sweep stays correlated too.
 * Logarithm and exponential are the C library's in both engines, so both give the same bits.

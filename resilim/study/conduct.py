@@ -29,6 +29,10 @@ _BYTES_A_PROCESS = 250 << 20  # interpreter, libraries, compiled code
 _BYTES_A_REQUEST = 2 * ROW_DTYPE.itemsize + 24  # its outcome, and what observing it needs
 
 
+class NoCompiler(Exception):
+    """The compiled engine was asked for, and there is no numba."""
+
+
 class TooLarge(Exception):
     """The study would take more memory than there is."""
 
@@ -55,6 +59,8 @@ def choose_engine(wanted: str | None, study: Study, progress: Progress) -> str:
     """The engine to use; says why when nobody asked for it."""
     calls = sum(one.requests * one.calls_per_request for one in study.plans)
     calls *= study.loaded.experiment.replications.min
+    if wanted == "compiled" and not has_numba():
+        raise NoCompiler("the compiled engine needs numba, which is not installed: pip install numba")
     if wanted is not None:
         engine = wanted
     elif not has_numba():
@@ -126,8 +132,8 @@ def run_experiment(
     jobs = min(jobs or cores(), max(1, len(tasks)))
     if tasks:
         check_memory(study.plans, jobs)
-        setting = Setting(study.plans, choose_engine(engine, study, progress), study.fault_window)
         store.begin(study.loaded.resolved(), fresh)
+        setting = Setting(study.plans, choose_engine(engine, study, progress), study.fault_window)
         total = len(tasks) + len(stored)
         try:
             for task, observation in run_tasks(setting, tasks, jobs):
@@ -137,6 +143,7 @@ def run_experiment(
         except KeyboardInterrupt:
             progress.say("interrupted; what is finished is kept, and the same command goes on with it")
     else:
+        store.begin(study.loaded.resolved(), fresh=False)
         progress.say(f"all {len(stored)} runs are stored already (--fresh computes them again)")
     return _conclude(study, store, stored, replications.min), store
 

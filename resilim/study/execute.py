@@ -10,8 +10,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -38,6 +40,13 @@ class Setting:
     fault_window: int | None
 
 
+_LOOK_EVERY = 2.0  # seconds between looks at whether the parent lives
+
+
+class WorkerLost(Exception):
+    """A worker process was killed from outside."""
+
+
 _setting: Setting | None = None  # of this worker process
 
 
@@ -49,10 +58,22 @@ def perform(setting: Setting, task: Task) -> Observation:
     return observe(run, plan.names, recording, setting.fault_window)
 
 
-def _begin_worker(setting: Setting) -> None:
+def _begin_worker(setting: Setting, parent: int) -> None:
     global _setting
     _setting = setting
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name == "posix":
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when the process that asked for it is gone, however it went."""
+    while True:
+        try:
+            os.kill(parent, 0)
+        except OSError:
+            os._exit(1)
+        time.sleep(_LOOK_EVERY)
 
 
 def _perform_in_worker(task: Task) -> Observation:
@@ -90,7 +111,14 @@ def _as_finished(pool: Executor, tasks: Sequence[Task], ahead: int) -> Iterator[
 def _finished(pending: dict[Future[Observation], Task]) -> Iterator[tuple[Task, Observation]]:
     done, _ = wait(pending, return_when=FIRST_COMPLETED)
     for future in done:
-        yield pending.pop(future), future.result()
+        try:
+            observation = future.result()
+        except BrokenExecutor as error:
+            raise WorkerLost(
+                "a worker process was killed, perhaps for lack of memory; what is finished is kept: "
+                "run the same command again, with fewer --jobs"
+            ) from error
+        yield pending.pop(future), observation
 
 
 @contextmanager
@@ -98,7 +126,9 @@ def _workers(setting: Setting, jobs: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of worker processes that are gone at the end, finished or not."""
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_worker, initargs=(setting,))
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_begin_worker, initargs=(setting, os.getpid())
+    )
     try:
         yield pool
     except BaseException:

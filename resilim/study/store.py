@@ -44,6 +44,8 @@ class Store:
         """The stored runs by (arm, replication); damaged lines raise `StoreError`, a torn last one is cut."""
         if not self._runs.exists():
             return {}
+        if not self._runs.is_file():
+            raise StoreError(f"{self._runs}: not a file; choose another folder with --results")
         text = self._runs.read_bytes()
         complete = text[: text.rfind(b"\n") + 1]
         if complete != text:
@@ -54,7 +56,7 @@ class Store:
             try:
                 entry = json.loads(line)
                 runs[entry["arm"], entry["replication"]] = unpack(entry["observation"])
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise StoreError(
                     f"{self._runs}:{number}: damaged ({error}); delete the folder, or run with --fresh"
                 ) from error
@@ -87,9 +89,13 @@ class Store:
 
     def write(self, name: str, text: str) -> None:
         """Write a file of the folder as a whole: never half of it."""
-        part = self.folder / f".{name}.part"
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, self.folder / name)
+        part = self.folder / f".{name}.{os.getpid()}.part"
+        try:
+            part.write_text(text, encoding="utf-8")
+            os.replace(part, self.folder / name)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise StoreError(f"{self.folder / name}: {error.strerror}; the finished runs are kept") from error
 
 
 def _json(data: Any) -> str:
