@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,5 +161,5 @@ def _conclude(
     if not any(all((arm, number) in stored for arm in arms) for number in range(requested)):
         raise KeyboardInterrupt
     result = estimate(study, stored, requested)
-    store.write_summary(json.loads(json.dumps(result.to_json())))
+    store.write_summary(result.to_json())
     return result
