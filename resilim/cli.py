@@ -13,7 +13,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ import click
 import resilim
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from resilim.spec import SpecError
     from resilim.study.conduct import Progress
     from resilim.study.estimate import Study
@@ -95,6 +97,7 @@ def validate(files: tuple[str, ...]) -> None:
     "--results", type=click.Path(path_type=Path), default="results", show_default=True, help="Result folder."
 )
 @click.option("--fresh", is_flag=True, help="Compute stored runs again.")
+@click.option("--stats", is_flag=True, help="Write Envoy's counters and gauges of all proxies.")
 def run(
     experiment: str,
     overrides: tuple[str, ...],
@@ -104,6 +107,7 @@ def run(
     jobs: int | None,
     results: Path,
     fresh: bool,
+    stats: bool,
 ) -> None:
     """Run an experiment: all arms, all replications; table, result folder, report."""
     from resilim.study.store import StoreError
@@ -113,15 +117,54 @@ def run(
     if seed is not None:
         overrides += (f"replications.seed={seed}",)
     study = _load(experiment, overrides)
-    result, store = _run(study, results, engine, jobs, fresh)
+    result, store = _run(study, results, engine, jobs, fresh, stats)
     try:
         _write_report(result, store, _command(experiment, overrides))
     except StoreError as error:
         click.echo(f"resilim: {error}", err=True)
     _show(result)
-    click.echo(f"\n{store.folder}/report.html   summary.json   runs.jsonl   resolved.json")
+    also = "   stats/" if stats else ""
+    click.echo(f"\n{store.folder}/report.html   summary.json   runs.jsonl   resolved.json{also}")
     if result.replications < result.requested:
         sys.exit(INTERRUPTED)
+
+
+@main.command()
+@click.argument("words", nargs=-1, metavar="[WORD...]")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def explain(words: tuple[str, ...], as_json: bool) -> None:
+    """What a response flag, a status, a counter or a gauge of Envoy's means, and what to do.
+
+    WORD: for example UO, UF,URX, 503, upstream_rq_pending_overflow, or a line of Envoy's /stats. Without a
+    word: all that there are.
+    """
+    from resilim.report import explain as glossary
+
+    try:
+        found = glossary.look_up(words) if words else []
+    except glossary.Unknown as error:
+        _tell_unknown(error.words)
+        sys.exit(BAD_INPUT)
+    if as_json:
+        click.echo(_json(glossary.to_json(found) if words else glossary.list_json()))
+    elif words:
+        glossary.render(found, _console())
+    else:
+        glossary.render_list(_console())
+
+
+def _tell_unknown(words: Iterable[tuple[str, str]]) -> None:
+    from resilim.spec.units import shortened
+
+    for word, meant in words:
+        hint = f' (did you mean "{meant}"?)' if meant else "; resilim explain lists all words"
+        click.echo(f'resilim: no explanation of "{shortened(word)}"{hint}', err=True)
+
+
+def _json(data: object) -> str:
+    import json
+
+    return json.dumps(data, indent=1, ensure_ascii=False)
 
 
 def _load(experiment: str, overrides: tuple[str, ...]) -> Study:
@@ -136,7 +179,7 @@ def _load(experiment: str, overrides: tuple[str, ...]) -> Study:
 
 
 def _run(
-    study: Study, results: Path, engine: str | None, jobs: int | None, fresh: bool
+    study: Study, results: Path, engine: str | None, jobs: int | None, fresh: bool, stats: bool
 ) -> tuple[Result, Store]:
     from resilim.engine.limits import TooManyInFlight
     from resilim.study.conduct import NoCompiler, TooLarge, run_experiment
@@ -151,7 +194,7 @@ def _run(
     )
     try:
         with _progress() as progress:
-            return run_experiment(study, results, progress, engine, jobs, fresh)
+            return run_experiment(study, results, progress, engine, jobs, fresh, stats)
     except (NoCompiler, TooLarge, StoreError) as error:
         click.echo(f"resilim: {error}", err=True)
         sys.exit(BAD_INPUT)
@@ -183,14 +226,19 @@ def _progress() -> Iterator[Progress]:
 
 
 def _show(result: Result) -> None:
-    from rich.console import Console
-
     from resilim.report.terminal import render
+
+    render(result, _console())
+
+
+def _console() -> Console:
+    """Where tables go."""
+    from rich.console import Console
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH_OF_A_FILE
-    render(result, console)
+    return console
 
 
 def _write_report(result: Result, store: Store, command: str) -> None:

@@ -17,8 +17,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # Kinds of fault, and what `value` and `code` of a fault row mean.
 SLOW_HOST = 0  # who: host; value: factor of its own work
-FAILING_HOST = 1  # who: host; value: share of requests; code: status
+FAILING_HOST = 1  # who: host; value: share of requests; code: status, or the negative of a reset
 LOAD_SURGE = 2  # who: source; value: factor of its rate
+CRASHED_HOST = 3  # who: host
+UNREACHABLE_HOST = 4  # who: host
 
 FAULT_DTYPE = np.dtype(
     [
@@ -118,6 +120,9 @@ class Recording:
     hosts: Array  # records.Host at the end
     clusters: Array  # records.Cluster at the end
     detectors: Array  # records.Detector at the end
+    checkers: Array  # records.Checker at the end
+    members: Array  # records.Member at the end
+    buckets: Array  # records.Bucket at the end
     started: int  # client requests that arrived
     ended: int  # of those: have their outcome
 

@@ -6,7 +6,7 @@ from numba import float64, int64
 
 from resilim.engine.heap import pop
 from resilim.engine.state import state_at
-from resilim.plane import changes, outlier, source, start, telemetry
+from resilim.plane import changes, crash, health, outlier, source, start, telemetry
 from resilim.plane.events import HANDLERS
 from resilim.plane.machine import CHUNK, ROOM
 
@@ -44,6 +44,7 @@ def is_short_of_room(S):  # type: ignore[no-untyped-def]
         or S.supply[0].used + ROOM > len(S.call)
         or S.supply[1].used + ROOM > len(S.attempt)
         or S.supply[2].used + ROOM > len(S.connection)
+        or S.supply[3].used + ROOM > len(S.tried)
         or S.world[0].changes + ROOM > len(S.change)
         or S.world[0].rows >= CHUNK
     )
@@ -64,6 +65,16 @@ def set_rate(address, index, rate, now):  # type: ignore[no-untyped-def]
     source.set_rate(state_at(address), index, rate, now)
 
 
+def set_link(address, host, link, now):  # type: ignore[no-untyped-def]
+    """Entry of `crash.set_link`."""
+    crash.set_link(state_at(address), host, link, now)
+
+
+def check(address, member, result, now):  # type: ignore[no-untyped-def]
+    """Entry of `health.check`."""
+    health.check(state_at(address), member, result, now)
+
+
 def note_change(address, now, kind, who):  # type: ignore[no-untyped-def]
     """Entry of `changes.note_change`."""
     changes.note_change(state_at(address), now, kind, who)
@@ -80,6 +91,8 @@ ENTRIES = {
     begin: (int64,),
     sweep: (int64, int64, int64),
     set_rate: (int64, int64, float64, int64),
+    set_link: (int64, int64, int64, int64),
+    check: (int64, int64, int64, int64),
     note_change: (int64, int64, int64, int64),
     take_sample: (int64,),
 }

@@ -27,11 +27,12 @@ from resilim.engine import advance as loop
 from resilim.engine import heap, state
 from resilim.engine.environment import CompiledEnvironment
 from resilim.engine.limits import TooManyInFlight
+from resilim.engine.linking import whole_program
 from resilim.engine.switch import make_switch
 from resilim.plane import machine
 from resilim.plane.events import HANDLERS
 from resilim.plane.machine import CHUNK, PLANE_FUNCTIONS, ROOM, SUPPLIED, TABLES, VECTORS
-from resilim.plane.records import fresh
+from resilim.plane.record import fresh
 from resilim.run import ROW_DTYPE, Array, Run, joined_rows
 
 
@@ -48,7 +49,7 @@ def _source_digest() -> str:
     """Digest of all that the compiled code depends on."""
     sha = hashlib.sha256(f"{numba.__version__} {np.__version__} {sys.version}".encode())
     engine = Path(__file__).parent
-    own = [engine / f"{name}.py" for name in ("advance", "compiled", "heap", "state", "switch")]
+    own = [engine / f"{name}.py" for name in ("advance", "compiled", "heap", "linking", "state", "switch")]
     for path in [*sorted((engine.parent / "plane").glob("*.py")), *own]:
         sha.update(path.read_bytes())
     return sha.hexdigest()[:16]
@@ -100,9 +101,13 @@ def _compile() -> dict[Any, Any]:
         for name, value in vars(clone).items():
             if isinstance(value, FunctionType | ModuleType) and value in twins:
                 setattr(clone, name, twins[value])
-    for function, signature in loop.ENTRIES.items():
-        twins[function].compile(signature)
+    with whole_program(frozenset(function.__name__ for function in loop.ENTRIES)):
+        for function, signature in loop.ENTRIES.items():
+            twins[function].compile(signature)
     return twins
+
+# State changes of one member in one sweep: it is let back in, and found out by each periodic detector.
+CHANGES_OF_A_SWEEP = 5
 
 
 class CompiledPlane:
@@ -134,7 +139,7 @@ class CompiledPlane:
 
     def check_limit(self) -> None:
         """Raise `TooManyInFlight` when more calls and attempts were in flight than the run may hold."""
-        calls, attempts, _ = self._arrays["supply"]["used"].tolist()
+        calls, attempts, *_ = self._arrays["supply"]["used"].tolist()
         if calls + attempts > 2 * self._most_in_flight:
             raise TooManyInFlight(self._most_in_flight)
 
@@ -180,7 +185,7 @@ class CompiledPlane:
             world["rows"][0] = 0
         self.check_limit()
         used = dict(zip(SUPPLIED, self._arrays["supply"]["used"].tolist(), strict=True))
-        used["change"] = int(world["changes"][0]) + self._most_members
+        used["change"] = int(world["changes"][0]) + CHANGES_OF_A_SWEEP * self._most_members
         used["heap"] = int(self._arrays["clock"]["events"][0])
         grown = False
         for name, filled in used.items():

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -15,14 +16,30 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-KIND_BITS = 4
+KIND_BITS = 5
 _KIND_MASK = (1 << KIND_BITS) - 1
 
 # Names in `resilim.plane.machine` that are bound to their twins here.
 PRIMITIVES = ("push", "scramble", "make_room", "see_to_rows", "announce")
 
-jit = numba.njit(cache=True, error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_compile_part = numba.njit(error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 entry = numba.njit(cache=True, error_model="numpy", nogil=True)
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """Compile a function of the data plane once for each combination of types.
+
+    numba makes a version of its own for every constant that is passed; there are hundreds of them.
+    """
+    dispatcher = _compile_part(function)
+    resolve = dispatcher.get_call_template
+
+    def resolve_types(arguments: Any, keywords: Any) -> Any:
+        return resolve(tuple(types.unliteral(argument) for argument in arguments), keywords)
+
+    dispatcher.get_call_template = resolve_types
+    return dispatcher
+
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -68,6 +68,7 @@ class Mesh:
         self.plane = plane
         self.services = services
         self.failing: dict[int, list[tuple[float, int]]] = {}  # active faults by host, the last one acts
+        self.links: dict[int, list[int]] = {}  # active breaks of a host's link, the last one acts
         self._awaited: simpy.Event | None = None
         plane.on_change = self._pass_on
 

@@ -21,7 +21,7 @@ from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, reg
 from numba.np.arrayobj import make_array, populate_array
 
 from resilim.plane.machine import TABLES, VECTORS
-from resilim.plane.records import dtype_of
+from resilim.plane.record import dtype_of
 
 HEAP_DTYPE = np.dtype([("at", np.int64), ("order", np.int64), ("what", np.int64)])
 # One record: events on the heap, events ever pushed, time of the last event that was signalled.

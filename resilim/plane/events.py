@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resilim.plane import host, outcome, source
+from resilim.plane import connections, crash, host, outcome, source, streams, timeouts, updates
 
 # By kind; the compiled engine makes a switch of it (`engine.switch`).
 HANDLERS = (
@@ -10,8 +10,15 @@ HANDLERS = (
     host.run,
     outcome.on_reply,
     source.on_arrival,
-    outcome.on_timer,
-    outcome.on_connected,
-    outcome.on_retry,
-    outcome.serve,
+    timeouts.on_timer,
+    connections.on_connected,
+    outcome.on_call_again,
+    streams.serve,
+    connections.fail_waiting,
+    connections.on_age,
+    connections.on_idle,
+    timeouts.on_stream_end,
+    updates.on_update,
+    crash.on_crash,
+    connections.cut,
 )

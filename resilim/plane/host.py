@@ -5,23 +5,30 @@
 * The host does not notice that a caller gave up: it works on, and the work counts as wasted.
 * Calls of one step are made at the same time; the step ends when the last one has its outcome.
   If one that is not optional failed, the endpoint answers 500 and makes no further step.
-* A failing host does the next piece of own work of a request and then answers with its fail code.
+* A failing host does the next piece of own work of a request and then answers with its fail code, or resets.
+* A request that is lost on the way to a host, or whose answer is, keeps its record until its caller gives up.
 """
 
 from __future__ import annotations
 
-from resilim.plane.flags import NO_FLAG
+from resilim.plane.flags import NO_FLAG, RL
+from resilim.plane.gate import LOST as LOST_AT_THE_GATE
+from resilim.plane.gate import PASSES, UP, admit
 from resilim.plane.kinds import REPLY, RUN
 from resilim.plane.lists import give_back, join_host_queue, leave_host_queue
 from resilim.plane.luck import FAILING, MAKES_CALL, duration, uniform
 from resilim.plane.machine import ATTEMPTS, State, plane, push, scramble
 from resilim.plane.proxy import begin_call
-from resilim.plane.records import Attempt, Host, Step
+from resilim.plane.records import NONE, Attempt, Host, Step
 
 # Kinds of step.
 WORK = 0
 CALLS_OUT = 1
 END = 2
+
+# Instead of the next step of an attempt: its answer is given; it, or its answer, is lost.
+ANSWERED = -1
+LOST = -2
 
 
 @plane
@@ -29,6 +36,8 @@ def on_reach(S: State, now: int, index: int) -> None:
     """A request reaches its host."""
     attempt = S.attempt[index]
     host = S.host[attempt.host]
+    if host.gate and not enters(S, host, attempt, index, now):
+        return
     if host.busy < host.workers:
         host.busy += 1
         begin_service(S, host, attempt, index, now)
@@ -39,6 +48,21 @@ def on_reach(S: State, now: int, index: int) -> None:
         attempt.begun = now
         fail(attempt, 503, NO_FLAG, host.service)
         answer(S, host, attempt, index, now)
+
+
+@plane
+def enters(S: State, host: Host, attempt: Attempt, index: int, now: int) -> bool:
+    """Whether a request passes the gate of its host; otherwise it is lost or has its answer."""
+    verdict = admit(S, host, attempt.key, now)
+    if verdict == PASSES:
+        return True
+    if verdict == LOST_AT_THE_GATE:
+        lose(S, attempt, index)
+    else:
+        attempt.begun = now
+        fail(attempt, verdict, RL, host.service)
+        answer(S, host, attempt, index, now)
+    return False
 
 
 @plane
@@ -97,9 +121,10 @@ def make_calls(S: State, step: Step, rank: int, attempt: Attempt, index: int, no
         key = scramble(attempt.key, site.salt)
         if site.probability < 1.0 and uniform(key, MAKES_CALL) >= site.probability:
             continue
-        if begin_call(S, index, site.first_cluster + rank, site.first_step, site.optional, key, now) >= 0:
+        cluster = site.first_cluster + rank
+        if begin_call(S, index, site.route, cluster, site.first_step, site.optional, key, now) >= 0:
             attempt.awaiting += 1
-        elif site.optional == 0:
+        elif site.optional == 0 and S.world[0].code >= 400:
             fail(attempt, 500, S.world[0].flags, S.world[0].origin)
 
 
@@ -115,10 +140,23 @@ def fail(attempt: Attempt, code: int, flags: int, origin: int) -> None:
 @plane
 def answer(S: State, host: Host, attempt: Attempt, index: int, now: int) -> None:
     """Send the answer back, if anybody waits for it."""
-    if attempt.call >= 0:
-        push(S, now + attempt.way_back, REPLY, index)
-    else:
+    attempt.step = ANSWERED
+    if attempt.call < 0:
         waste(S, host, attempt, index, now)
+    elif host.gate and host.link != UP:
+        lose(S, attempt, index)
+    else:
+        push(S, now + attempt.way_back, REPLY, index)
+
+
+@plane
+def lose(S: State, attempt: Attempt, index: int) -> None:
+    """A request or its answer never arrives; its record is kept while its caller waits for it."""
+    if attempt.call < 0:
+        attempt.begun = NONE
+        give_back(S.supply[ATTEMPTS], S.attempt, index)
+    else:
+        attempt.step = LOST
 
 
 @plane

@@ -97,6 +97,29 @@ def stack_ready(pool: Pool, connections: list[Connection], index: int) -> None:
 
 
 @plane
+def list_connecting(pool: Pool, connections: list[Connection], index: int) -> None:
+    """Put a connection into its pool's list of those that are being set up."""
+    connection = connections[index]
+    connection.prev = NONE
+    connection.next = pool.connecting
+    if pool.connecting >= 0:
+        connections[pool.connecting].prev = index
+    pool.connecting = index
+
+
+@plane
+def unlist_connecting(pool: Pool, connections: list[Connection], index: int) -> None:
+    """Take a connection out of its pool's list of those that are being set up."""
+    connection = connections[index]
+    if connection.prev >= 0:
+        connections[connection.prev].next = connection.next
+    else:
+        pool.connecting = connection.next
+    if connection.next >= 0:
+        connections[connection.next].prev = connection.prev
+
+
+@plane
 def unstack_ready(pool: Pool, connections: list[Connection], index: int) -> None:
     """Take a connection out of its pool's ready stack, wherever it stands."""
     connection = connections[index]

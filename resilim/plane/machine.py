@@ -16,15 +16,21 @@ from typing import Any, TypeVar
 
 from resilim.plane.records import (
     Attempt,
+    Bucket,
     Call,
     Change,
+    Checker,
     Cluster,
     Connection,
+    Destination,
     Detector,
-    Endpoint,
+    Entry,
     Gauge,
+    Group,
     Host,
+    HostSet,
     Law,
+    Locality,
     Member,
     Mix,
     Pool,
@@ -35,6 +41,8 @@ from resilim.plane.records import (
     Step,
     Supply,
     TimerQueue,
+    Tried,
+    Turn,
     World,
 )
 
@@ -54,32 +62,40 @@ PLANE_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 TABLES: dict[str, type] = {
     "world": World,
     "law": Law,
-    "endpoint": Endpoint,
     "step": Step,
     "site": Site,
     "route": Route,
+    "destination": Destination,
     "source": Source,
     "mix": Mix,
     "host": Host,
+    "bucket": Bucket,
     "cluster": Cluster,
     "member": Member,
+    "host_set": HostSet,
+    "group": Group,
+    "locality": Locality,
+    "entry": Entry,
+    "turn": Turn,
     "detector": Detector,
+    "checker": Checker,
     "pool": Pool,
     "timer_queue": TimerQueue,
     "supply": Supply,
     "call": Call,
     "attempt": Attempt,
     "connection": Connection,
+    "tried": Tried,
     "row": Row,
     "change": Change,
     "gauge": Gauge,
 }
 # Tables of bare int64 numbers.
-VECTORS = ("code", "lineup", "histogram")
+VECTORS = ("code", "lineup", "hash_table", "histogram")
 
 # Index of a growing table's book-keeping in `State.supply`.
-CALLS, ATTEMPTS, CONNECTIONS = range(3)
-SUPPLIED = ("call", "attempt", "connection")
+CALLS, ATTEMPTS, CONNECTIONS, TRIED = range(4)
+SUPPLIED = ("call", "attempt", "connection", "tried")
 
 
 class State:
@@ -89,27 +105,36 @@ class State:
 
     world: list[World]
     law: list[Law]
-    endpoint: list[Endpoint]
     step: list[Step]
     site: list[Site]
     route: list[Route]
+    destination: list[Destination]
     source: list[Source]
     mix: list[Mix]
     host: list[Host]
+    bucket: list[Bucket]
     cluster: list[Cluster]
     member: list[Member]
+    host_set: list[HostSet]
+    group: list[Group]
+    locality: list[Locality]
+    entry: list[Entry]
+    turn: list[Turn]
     detector: list[Detector]
+    checker: list[Checker]
     pool: list[Pool]
     timer_queue: list[TimerQueue]
     supply: list[Supply]
     call: list[Call]
     attempt: list[Attempt]
     connection: list[Connection]
+    tried: list[Tried]
     row: list[Row]
     change: list[Change]
     gauge: list[Gauge]
     code: list[int]
     lineup: list[int]
+    hash_table: list[int]
     histogram: MutableSequence[int]
     heap: list[tuple[int, int, int, Any]]
     next_order: Callable[[], int]

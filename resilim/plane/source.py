@@ -1,20 +1,24 @@
-"""Where client requests come from: open load.
+"""Where client requests come from: open load, or users who wait for their answers.
 
-* Users do not wait for each other: the next arrival does not depend on how the last request fared.
-* Poisson arrivals: exponential gaps; even arrivals: equal gaps. The n-th gap is the luck of the number n.
+* Open load: the next arrival does not depend on how the last request fared. Poisson arrivals have exponential
+  gaps, even arrivals equal ones; the n-th gap is the luck of the number n. A burst is so many requests at one
+  instant, and the gaps are those between bursts.
 * A change of rate stretches or shortens the gap that is running, so the stream stays Poisson.
+* A user (closed load) sends one request at a time; `user.py` plans the next one.
 """
 
 from __future__ import annotations
 
 from math import log
 
+from resilim.plane.calls import record_outcome
+from resilim.plane.filters import CLIENT
 from resilim.plane.kinds import ARRIVAL
-from resilim.plane.luck import ARRIVALS, MIXTURE, uniform
+from resilim.plane.luck import ARRIVALS, MIXTURE, THINKING, duration, uniform
 from resilim.plane.machine import State, plane, push, scramble
-from resilim.plane.outcome import record_outcome
 from resilim.plane.proxy import begin_call
-from resilim.plane.records import NONE, Source
+from resilim.plane.records import NONE, Mix, Source
+from resilim.plane.user import think
 
 
 @plane
@@ -24,18 +28,31 @@ def on_arrival(S: State, now: int, index: int) -> None:
     if now != source.due:
         return
     key = request_key(source)
-    plan_arrival(S, index, source, key, now)
+    if source.user:
+        source.due = NONE
+    else:
+        plan_arrival(S, index, source, key, now)
     mix = S.mix[source.first_mix]
     if source.mixes > 1:
-        u = uniform(key, MIXTURE)
-        entry = source.first_mix
-        while S.mix[entry].upto <= u:
-            entry += 1
-        mix = S.mix[entry]
+        mix = choose(S, source, uniform(key, MIXTURE))
     S.world[0].started += 1
-    if begin_call(S, NONE, mix.cluster, mix.first_step, 0, key, now) < 0:
-        world = S.world[0]
-        record_outcome(S, mix.first_step, now, now, world.code, world.flags, world.origin, 0)
+    call_index = begin_call(S, CLIENT, mix.route, mix.cluster, mix.first_step, 0, key, now)
+    if call_index >= 0:
+        S.call[call_index].source = index
+        return
+    world = S.world[0]
+    record_outcome(S, mix.first_step, now, now, world.code, world.flags, world.origin, 0)
+    if source.user:
+        think(S, index, world.code >= 400, now)
+
+
+@plane
+def choose(S: State, source: Source, u: float) -> Mix:
+    """What kind of request it is."""
+    entry = source.first_mix
+    while S.mix[entry].upto <= u:
+        entry += 1
+    return S.mix[entry]
 
 
 @plane
@@ -49,18 +66,35 @@ def request_key(source: Source) -> int:
 @plane
 def plan_arrival(S: State, index: int, source: Source, key: int, now: int) -> None:
     """Schedule the arrival after the one with luck `key`."""
-    gap = 1.0
-    if source.even == 0:
-        gap = -log(1.0 - uniform(key, ARRIVALS))
-    source.due = now + max(1, int(gap / source.rate))
+    if source.burst > 1 and (source.serial - 1) % source.burst != 0:
+        source.due = now
+    else:
+        gap = 1.0
+        if source.even == 0:
+            gap = -log(1.0 - uniform(key, ARRIVALS))
+        source.due = now + max(1, int(gap * source.burst / source.rate))
     push(S, source.due, ARRIVAL, index)
 
 
 @plane
-def set_rate(S: State, index: int, rate: float, now: int) -> None:
-    """Change the rate of a source to `rate` arrivals per ns; 0 ends it."""
+def begin_source(S: State, index: int) -> None:
+    """Plan the first arrival of a source."""
     source = S.source[index]
-    if rate > 0.0:
+    if source.user:
+        source.due = duration(S.law[source.think], scramble(source.key, THINKING))
+        push(S, source.due, ARRIVAL, index)
+    else:
+        plan_arrival(S, index, source, request_key(source), 0)
+
+
+@plane
+def set_rate(S: State, index: int, rate: float, now: int) -> None:
+    """Change the rate of a source of open load to `rate` arrivals per ns; 0 ends any source."""
+    source = S.source[index]
+    if source.user:
+        source.quota = max(1, source.serial)
+        source.due = NONE
+    elif rate > 0.0:
         rest = max(1, int((source.due - now) * (source.rate / rate)))
         source.due = now + rest
         push(S, source.due, ARRIVAL, index)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from resilim.plane.balance import line_up
-from resilim.plane.luck import BALANCE, below
+from resilim.plane import balance
 from resilim.plane.machine import State, plane, scramble
-from resilim.plane.source import plan_arrival, request_key
+from resilim.plane.source import begin_source
 
 
 @plane
@@ -15,9 +14,11 @@ def begin(S: State) -> None:
     for index in range(len(S.cluster)):
         cluster = S.cluster[index]
         cluster.key = scramble(seed, cluster.key)
-        cluster.turn = below(cluster.key, BALANCE, cluster.members)
-        line_up(S, cluster)
+        cluster.pool_shift = cluster.first_pool - cluster.first_member
+        balance.begin(S, cluster, index, 0)
+    for index in range(len(S.bucket)):
+        S.bucket[index].tokens = S.bucket[index].max_tokens
     for index in range(len(S.source)):
         source = S.source[index]
         source.key = scramble(seed, source.key)
-        plan_arrival(S, index, source, request_key(source), 0)
+        begin_source(S, index)

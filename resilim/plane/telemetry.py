@@ -31,6 +31,22 @@ def call_ended(S: State, cluster: Cluster, latency: int, failed: bool) -> None:
 
 
 @plane
+def count_failure(cluster: Cluster, code: int) -> None:
+    """Count a call that failed, by its status; 0: the client left."""
+    if code >= 500:
+        if code < 600:
+            cluster.rq_5xx += 1
+        if code == 503:
+            cluster.rq_503 += 1
+        elif code == 504:
+            cluster.rq_504 += 1
+    elif code >= 400:
+        cluster.rq_4xx += 1
+    else:
+        cluster.calls_left += 1
+
+
+@plane
 def take_sample(S: State) -> None:
     """Fill the gauge table with the state of every service now."""
     for service in range(len(S.gauge)):
@@ -41,8 +57,9 @@ def take_sample(S: State) -> None:
         gauge.refused_by_host += host.refused
         gauge.wasted += host.wasted
         gauge.wasted_time += host.wasted_time
-        gauge.busy += host.busy
-        gauge.waiting += host.waiting
+        if host.rank >= 0:
+            gauge.busy += host.busy
+            gauge.waiting += host.waiting
     for cluster_index in range(len(S.cluster)):
         cluster = S.cluster[cluster_index]
         gauge = S.gauge[cluster.service]

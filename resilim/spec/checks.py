@@ -39,8 +39,8 @@ class Parts:
     services: Mapping[str, Service]
     names: Mapping[str, tuple[str, ...]]
     """The endpoints of every service that is written down, readable or not."""
-    policies: tuple[str, ...]
-    routes: tuple[str, ...]
+    keyed: Mapping[str, tuple[str, ...]]
+    """The services that other parts of the model are written down for, by the key of the part."""
 
     @property
     def complete(self) -> bool:
@@ -100,7 +100,7 @@ def _unknown_targets(parts: Parts, edges: Iterable[_Edge]) -> Iterator[Finding]:
 
 
 def _unknown_keys(parts: Parts) -> Iterator[Finding]:
-    for key, names in (("trafficPolicies", parts.policies), ("routes", parts.routes)):
+    for key, names in parts.keyed.items():
         for name in names:
             if name not in parts.names:
                 yield unknown("service", name, parts.names, (key, name))

@@ -1,8 +1,7 @@
 """Files of a model or an experiment, with all they name, as checked objects.
 
-* Manifests become part of the tree first: a DestinationRule is the traffic policy of its service.
-  Two sources of one policy are an error. Then come the overlays of the arm, those of the arm it
-  inherits from before its own; the overlays of `-S` come last, in every arm.
+* Manifests become part of the tree first (`manifests`). Then come the overlays of the arm, those of the
+  arm it inherits from before its own; the overlays of `-S` come last, in every arm.
 * Every arm is bound and checked as a whole; problems that several arms share are shown once.
 * Names of files are relative to the file that names them.
 """
@@ -11,20 +10,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from resilim.spec import checks
+from resilim.spec import checks, fitting
 from resilim.spec.base import Finding, Steps
-from resilim.spec.bind import bind, locate, node_at, place_of
+from resilim.spec.bind import bind, node_at
 from resilim.spec.checks import Parts
 from resilim.spec.experiment import Arm, Experiment, Fault, Load, Replications, Time, Trial, Window
 from resilim.spec.istio import DestinationRule
+from resilim.spec.manifests import MODEL_MANIFESTS, graft_all, model_manifests
 from resilim.spec.model import Model, Service, System
-from resilim.spec.overlay import COMMAND_LINE, Overlay, apply, command_line, parse_path
-from resilim.spec.policy import Route, TrafficPolicy
+from resilim.spec.overlay import Overlay, apply, command_line, parse_path
+from resilim.spec.policy import TrafficPolicy
 from resilim.spec.problems import Position, Problem, SpecError, nearest
-from resilim.spec.tree import Entry, Node, documents, read, show_path
+from resilim.spec.reader import Reader, file_named
+from resilim.spec.route import Route
+from resilim.spec.tree import Entry, Node, documents, show_path
 from resilim.spec.units import quoted
 
 AnyPath = str | os.PathLike[str]
@@ -32,8 +34,7 @@ AnyPath = str | os.PathLike[str]
 _SYSTEM_KEYS = tuple(System.keys())
 _TRIAL_KEYS = tuple(Trial.keys())
 _SHARED_BY_ARMS = ("time", "replications")
-_MODEL_MANIFESTS = ("mesh", "manifests")
-_LONGEST_SHOWN = 200
+_KEYED_BY_SERVICE = ("trafficPolicies", "subsets", "routes", "envoy")
 
 
 class Root(System, Trial):
@@ -54,13 +55,13 @@ class ResolvedArm:
     mix: Mapping[str, float]
     """Share of the requests by endpoint of `entry`; 1 together."""
 
-    def policy(self, service: str) -> TrafficPolicy:
-        """The traffic policy towards a service: from a manifest, from the model, or empty."""
-        return self.model.traffic_policies.get(service, TrafficPolicy())
+    def policy(self, service: str, subset: str | None = None) -> TrafficPolicy:
+        """The traffic policy towards a service or a subset: from a manifest, from the model, or empty."""
+        return self.model.policy(service, subset)
 
     def route(self, service: str) -> Route:
         """How calls to a service are made: from the model, or Istio's defaults."""
-        return self.model.routes.get(service, Route())
+        return self.model.route(service)
 
     def resolved(self) -> dict[str, Any]:
         """Plain data, with every default written out."""
@@ -98,7 +99,7 @@ class LoadedExperiment:
 
 def load_model(path: AnyPath) -> Model:
     """The model in a file, its manifests included; SpecError with every problem."""
-    reader = _Reader()
+    reader = Reader()
     tree = reader.read(os.fspath(path))
     model = _bind_model(reader, tree) if tree else None
     if model is None or reader.problems:
@@ -108,7 +109,7 @@ def load_model(path: AnyPath) -> Model:
 
 def load_experiment(path: AnyPath, overrides: Sequence[str] = ()) -> LoadedExperiment:
     """The experiment in a file, changed by `-S path=value` texts; SpecError with every problem."""
-    reader = _Reader()
+    reader = Reader()
     overlays, problems = command_line(overrides)
     reader.problems += problems
     tree = reader.read(os.fspath(path))
@@ -159,50 +160,18 @@ def _check_manifest(path: str, first: Node) -> str:
     return f"DestinationRule for {', '.join(hosts)}"
 
 
-@dataclass
-class _Reader:
-    """Files as trees, each read once, and the problems so far."""
-
-    problems: list[Problem] = field(default_factory=list)
-    trees: dict[str, tuple[Node, ...]] = field(default_factory=dict)
-
-    def read(self, path: str) -> Node | None:
-        """The only document of a file, or None and a problem."""
-        if path not in self.trees:
-            try:
-                self.trees[path] = (read(path),)
-            except SpecError as error:
-                self.problems += error.problems
-                self.trees[path] = ()
-        return next(iter(self.trees[path]), None)
-
-    def documents(self, path: str) -> tuple[Node, ...]:
-        """The documents of a file, or none and a problem."""
-        if path not in self.trees:
-            try:
-                self.trees[path] = documents(path)
-            except SpecError as error:
-                self.problems += error.problems
-                self.trees[path] = ()
-        return self.trees[path]
-
-    def add(self, root: Node, findings: Iterable[Finding]) -> None:
-        """Findings as problems at their places."""
-        for finding in findings:
-            place, known = place_of(root, finding.steps)
-            problem = Problem.at(place, show_path(known), finding.message, finding.hint)
-            self.problems.append(problem)
-
-
-def _bind_model(reader: _Reader, tree: Node) -> Model | None:
-    tree = _graft_all(reader, tree, _model_manifests(tree), _MODEL_MANIFESTS)
+def _bind_model(reader: Reader, tree: Node) -> Model | None:
+    tree = graft_all(reader, tree, model_manifests(tree), MODEL_MANIFESTS)
     model, problems = bind(Model, tree)
     reader.problems += problems
-    reader.add(tree, checks.model_findings(_parts(tree, model)))
+    broken = checks.model_findings(_parts(tree, model))
+    reader.add(tree, broken)
+    if model is not None and not broken:
+        reader.add(tree, fitting.system_findings(model))
     return model
 
 
-def _bind_experiment(reader: _Reader, tree: Node, overlays: list[Overlay]) -> LoadedExperiment | None:
+def _bind_experiment(reader: Reader, tree: Node, overlays: list[Overlay]) -> LoadedExperiment | None:
     overlays = _known(reader, overlays)
     own = [overlay for overlay in overlays if overlay.steps[0] not in _SYSTEM_KEYS]
     tree, problems = _apply_all(tree, own, Experiment)
@@ -223,7 +192,7 @@ def _bind_experiment(reader: _Reader, tree: Node, overlays: list[Overlay]) -> Lo
     return LoadedExperiment(tree.at.file, experiment, tuple(arms), tuple(reader.trees))
 
 
-def _known(reader: _Reader, overlays: Iterable[Overlay]) -> list[Overlay]:
+def _known(reader: Reader, overlays: Iterable[Overlay]) -> list[Overlay]:
     """The overlays whose first step is a key of the model or of the experiment."""
     keys = (*_SYSTEM_KEYS, *Experiment.keys())
     known: list[Overlay] = []
@@ -238,99 +207,12 @@ def _known(reader: _Reader, overlays: Iterable[Overlay]) -> list[Overlay]:
     return known
 
 
-def _model_tree(reader: _Reader, tree: Node) -> Node | None:
+def _model_tree(reader: Reader, tree: Node) -> Node | None:
     name = tree.child("model")
     if name is None or not isinstance(name.value, str):
         return None
-    path = _file_named(reader, name, name.value, ("model",))
+    path = file_named(reader, name, name.value, ("model",))
     return reader.read(path) if path is not None else None
-
-
-def _file_named(reader: _Reader, at: Node, name: str, steps: Steps) -> str | None:
-    """The path of a file that another file names, or None and a problem where it is named."""
-    path = _beside(name, at.at.file)
-    if os.path.exists(path) and not os.path.isdir(path):
-        return path
-    shown = f'"{path}"' if len(path) <= _LONGEST_SHOWN else quoted(path)
-    message = f"{shown} is a directory" if os.path.isdir(path) else f"there is no file {shown}"
-    reader.problems.append(Problem.at(at.at, show_path(steps), message))
-    return None
-
-
-def _beside(name: str, file: str) -> str:
-    folder = "" if file == COMMAND_LINE else os.path.dirname(file)
-    return os.path.normpath(os.path.join(folder, name))
-
-
-# Manifests
-
-
-def _model_manifests(tree: Node) -> tuple[Node, ...]:
-    manifests = node_at(tree, _MODEL_MANIFESTS)
-    return manifests.items() if manifests else ()
-
-
-def _graft_all(reader: _Reader, tree: Node, names: Iterable[Node], steps: Steps) -> Node:
-    """The tree with the policies of the manifests in it, and without their names at `steps`."""
-    for index, name in enumerate(names):
-        if not isinstance(name.value, str):
-            continue  # binding says so
-        path = _file_named(reader, name, name.value, (*steps, index))
-        for document in reader.documents(path) if path is not None else ():
-            tree = _graft(reader, tree, document)
-    return _without_manifests(tree)
-
-
-def _without_manifests(tree: Node) -> Node:
-    mesh = tree.child("mesh")
-    manifests = mesh.child("manifests") if mesh else None
-    if mesh is None or manifests is None or not isinstance(manifests.value, tuple):
-        return tree
-    if not all(isinstance(item.value, str) for item in manifests.value):
-        return tree
-    kept = {key: entry for key, entry in mesh.entries().items() if key != "manifests"}
-    return _with_entry(tree, "mesh", Entry(tree.key_at("mesh"), Node(mesh.at, kept)))
-
-
-def _with_entry(tree: Node, key: str, entry: Entry) -> Node:
-    return Node(tree.at, {**tree.entries(), key: entry})
-
-
-def _graft(reader: _Reader, tree: Node, document: Node) -> Node:
-    """The tree with one DestinationRule as the policy of its service."""
-    kind = document.child("kind")
-    if kind is not None and isinstance(kind.value, str) and kind.value != "DestinationRule":
-        message = f"{quoted(kind.value)} is not supported yet; DestinationRule is"
-        hint = nearest(kind.value, ["DestinationRule"])
-        reader.problems.append(Problem.at(kind.at, "kind", message, hint))
-        return tree
-    rule, problems = bind(DestinationRule, document)
-    reader.problems += problems
-    if rule is None:
-        return tree
-    service = rule.spec.service
-    policies = tree.child("trafficPolicies") or Node(document.at, {})
-    finding = _graft_finding(tree, policies, service, document.at.file)
-    if finding:
-        reader.add(document, [finding])
-        return tree
-    host = ("spec", "host")
-    policy = node_at(document, ("spec", "trafficPolicy")) or Node(document.at, {})
-    entry = Entry(locate(document, host)[0], policy)
-    merged = Node(policies.at, {**policies.entries(), service: entry})
-    return _with_entry(tree, "trafficPolicies", Entry(tree.key_at("trafficPolicies"), merged))
-
-
-def _graft_finding(tree: Node, policies: Node, service: str, file: str) -> Finding | None:
-    services = tree.child("services")
-    names = services.entries() if services else {}
-    if service not in names:
-        return checks.unknown("service", service, names, ("spec", "host"))
-    if service in policies.entries():
-        first = policies.entries()[service].at
-        message = f"{quoted(service)} has a traffic policy already: {first.file}:{first.line}"
-        return Finding(("spec", "host"), message)
-    return None
 
 
 # Arms
@@ -349,15 +231,15 @@ def _chains(tree: Node) -> Iterator[list[Node]]:
         yield chains[arm.name]
 
 
-def _arm_tree(reader: _Reader, model: Node, tree: Node, chain: list[Node], overlays: list[Overlay]) -> Node:
+def _arm_tree(reader: Reader, model: Node, tree: Node, chain: list[Node], overlays: list[Overlay]) -> Node:
     entries = {key: entry for key, entry in model.entries().items() if key in _SYSTEM_KEYS}
     entries |= {key: entry for key, entry in tree.entries().items() if key in _TRIAL_KEYS}
     root = Node(model.at, entries)
-    root = _graft_all(reader, root, _model_manifests(model), _MODEL_MANIFESTS)
+    root = graft_all(reader, root, model_manifests(model), MODEL_MANIFESTS)
     for arm in chain:
         manifests = arm.child("manifests")
         files = manifests.items() if manifests else ()
-        root = _graft_all(reader, root, files, (*_steps_to(tree, arm), "manifests"))
+        root = graft_all(reader, root, files, (*_steps_to(tree, arm), "manifests"))
         root, problems = _apply_all(root, _set_overlays(reader, arm), Root)
         reader.problems += problems
     # once more what is in the experiment's tree already, because the arm may have set it since
@@ -366,10 +248,10 @@ def _arm_tree(reader: _Reader, model: Node, tree: Node, chain: list[Node], overl
     changes = [overlay for overlay in overlays if overlay.steps[0] in _SYSTEM_KEYS]
     root, problems = _apply_all(root, changes, Root)
     reader.problems += problems
-    late = node_at(root, _MODEL_MANIFESTS)
-    if late is not None and node_at(model, _MODEL_MANIFESTS) is not late:
+    late = node_at(root, MODEL_MANIFESTS)
+    if late is not None and node_at(model, MODEL_MANIFESTS) is not late:
         message = "name the manifests in the model, or in the arm's own manifests"
-        reader.add(root, [Finding(_MODEL_MANIFESTS, message)])
+        reader.add(root, [Finding(MODEL_MANIFESTS, message)])
     return root
 
 
@@ -379,7 +261,7 @@ def _steps_to(tree: Node, arm: Node) -> Steps:
     return ("arms", next(places))
 
 
-def _set_overlays(reader: _Reader, arm: Node) -> list[Overlay]:
+def _set_overlays(reader: Reader, arm: Node) -> list[Overlay]:
     changes = arm.child("set")
     overlays = []
     for key, entry in (changes.entries() if changes else {}).items():
@@ -417,7 +299,7 @@ def _apply_all(root: Node, overlays: Iterable[Overlay], kind: Any) -> tuple[Node
     return root, problems
 
 
-def _bind_arm(reader: _Reader, root: Node, arm: Node, model: Model | None) -> ResolvedArm | None:
+def _bind_arm(reader: Reader, root: Node, arm: Node, model: Model | None) -> ResolvedArm | None:
     bound, problems = bind(Root, root)
     reader.problems += problems
     parts = _parts(root, bound)
@@ -431,6 +313,9 @@ def _bind_arm(reader: _Reader, root: Node, arm: Node, model: Model | None) -> Re
         reached = checks.reachable(parts, [(entry, name) for name in mix])
     for index, fault in faults:
         reader.add(root, checks.fault_findings(parts, index, fault, time, reached))
+    if bound is not None and not broken:
+        reader.add(root, fitting.system_findings(bound))
+        reader.add(root, fitting.trial_findings(bound, bound.load, bound.faults))
     if bound is None or model is None or entry is None:
         return None
     parts_of_model = {name: getattr(bound, name) for name in System.model_fields}
@@ -454,7 +339,7 @@ def _parts(root: Node, bound: System | None) -> Parts:
     written = services.entries() if services else {}
     names = {name: tuple(_keys(entry.node.child("endpoints"))) for name, entry in written.items()}
     readable = bound.services if bound else _readable_services(written)
-    return Parts(readable, names, _keys(root.child("trafficPolicies")), _keys(root.child("routes")))
+    return Parts(readable, names, {key: _keys(root.child(key)) for key in _KEYED_BY_SERVICE})
 
 
 def _readable_services(written: Mapping[str, Entry]) -> dict[str, Service]:

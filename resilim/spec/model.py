@@ -6,6 +6,8 @@
   one after the other.
 * A call may happen in a share of the cases only (`probability`), and may be `optional`: its failure
   does not fail the endpoint.
+* `trafficPolicies`, `subsets` and `routes` say in Istio's names what callers' proxies do; `envoy` says what
+  Istio has no names for.
 """
 
 from __future__ import annotations
@@ -22,8 +24,10 @@ from pydantic import (
 )
 
 from resilim.spec.base import Finding, Strict
+from resilim.spec.envoy import EnvoySettings
 from resilim.spec.law import Law, constant, uniform
-from resilim.spec.policy import Route, TrafficPolicy
+from resilim.spec.policy import TrafficPolicy
+from resilim.spec.route import Route
 from resilim.spec.units import MILLISECOND, Count, Flag, Name, Share, quoted
 
 ISTIO_VERSIONS = ("1.24", "1.25", "1.26", "1.27", "1.28", "1.29", "1.30")
@@ -32,12 +36,20 @@ WIDEST_PARALLEL = 64
 
 ServiceName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$")]
 Hosts = Annotated[Count, Field(ge=1, le=10_000)]
+Protocol = Literal["http1", "http2", "grpc"]
 
 
 def _istio_version(text: str) -> str:
     if text not in ISTIO_VERSIONS:
         first, last = ISTIO_VERSIONS[0], ISTIO_VERSIONS[-1]
         raise ValueError(f"Istio {text[:20]} is not simulated, {first} to {last} are")
+    return text
+
+
+def _locality(text: str) -> str:
+    parts = text.split("/")
+    if len(parts) > 3 or not all(part and part.strip() == part and "*" not in part for part in parts):
+        raise ValueError(f"{quoted(text)} is not a locality, e.g. eu-west/a")
     return text
 
 
@@ -50,6 +62,7 @@ def _target(text: str) -> str:
 
 IstioVersion = Annotated[str, AfterValidator(_istio_version)]
 Target = Annotated[str, AfterValidator(_target)]
+LocalityName = Annotated[str, AfterValidator(_locality)]
 
 
 class Provenance(Strict):
@@ -74,6 +87,9 @@ class Sidecar(Strict):
     )
     mtls: Literal["STRICT", "PERMISSIVE", "DISABLE"] = Field(
         default="PERMISSIVE", description="mutual TLS; DISABLE: connecting needs no TLS handshake"
+    )
+    concurrency: Annotated[Count, Field(ge=1, le=64)] = Field(
+        default=2, description="worker threads of a proxy, each with connection pools of its own"
     )
 
 
@@ -173,8 +189,13 @@ class Service(Strict):
     queue: Annotated[Count, Field(ge=0, le=1_000_000)] = Field(
         description="places in the queue of one host; when full, the answer is 503"
     )
-    protocol: Literal["http1", "http2"] = Field(
-        default="http1", description="HTTP version that the service speaks"
+    protocol: Protocol = Field(
+        default="http1",
+        description="what the service speaks; grpc: HTTP/2, and its failures have a grpc-status",
+    )
+    localities: dict[LocalityName, Hosts] | None = Field(
+        default=None,
+        description="hosts by locality (region/zone), in the order of the hosts; absent: not known",
     )
     endpoints: dict[Name, Endpoint] = Field(min_length=1, description="by name, e.g. GET /cart")
 
@@ -185,11 +206,31 @@ class Service(Strict):
             return ("",) * (self.hosts or 0)
         return tuple(name for name, version in self.versions.items() for _ in range(version.hosts))
 
+    @property
+    def host_localities(self) -> tuple[str, ...]:
+        """The locality of every host, in order; empty names when they are not known."""
+        if self.localities is None:
+            return ("",) * len(self.host_versions)
+        return tuple(name for name, hosts in self.localities.items() for _ in range(hosts))
+
     def rules(self) -> Iterator[Finding]:
         if self.hosts is not None and self.versions is not None:
             yield Finding(("versions",), "give either hosts or versions, not both")
         elif not self.hosts and not self.versions:
             yield Finding((), '"hosts" is missing (or versions)')
+        elif self.localities is not None and sum(self.localities.values()) != len(self.host_versions):
+            there = sum(self.localities.values())
+            message = f"the localities have {there} hosts together, the service has {len(self.host_versions)}"
+            yield Finding(("localities",), message)
+
+
+class Subset(Strict):
+    """Some of the hosts of a service, as callers see them: with pools and a detector of their own."""
+
+    version: Name | None = Field(default=None, description="only hosts of this version; absent: all")
+    traffic_policy: TrafficPolicy | None = Field(
+        default=None, description="block by block in place of the traffic policy of the service"
+    )
 
 
 class System(Strict):
@@ -202,7 +243,27 @@ class System(Strict):
     traffic_policies: dict[str, TrafficPolicy] = Field(
         default={}, description="by service: what its callers' proxies do"
     )
+    subsets: dict[str, dict[Name, Subset]] = Field(
+        default={}, description="by service and name: the subsets of a DestinationRule"
+    )
     routes: dict[str, Route] = Field(default={}, description="by service: the http part of a VirtualService")
+    envoy: dict[str, EnvoySettings] = Field(
+        default={}, description="by service: what an EnvoyFilter would set"
+    )
+
+    def policy(self, service: str, subset: str | None = None) -> TrafficPolicy:
+        """The traffic policy towards a service or a subset: from a manifest, from the model, or empty."""
+        policy = self.traffic_policies.get(service, TrafficPolicy())
+        found = self.subsets.get(service, {}).get(subset) if subset is not None else None
+        return found.traffic_policy.over(policy) if found and found.traffic_policy else policy
+
+    def route(self, service: str) -> Route:
+        """How calls to a service are made: from the model, or Istio's defaults."""
+        return self.routes.get(service, Route())
+
+    def settings(self, service: str) -> EnvoySettings:
+        """What an EnvoyFilter would set for a service: from the model, or Envoy's defaults."""
+        return self.envoy.get(service, EnvoySettings())
 
 
 class Model(System):

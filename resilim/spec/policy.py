@@ -1,10 +1,10 @@
-"""Mesh policy in Istio's names: a DestinationRule's policy, and a VirtualService's route.
+"""Mesh policy in Istio's names: what a DestinationRule says of a service, or of a subset of its hosts.
 
 * A limit that is 0 or absent is no limit: 2^32 - 1, as Istio writes it into Envoy's configuration.
-* `outlierDetection` is off when absent; present, even empty, it is on with Istio's defaults.
+* `outlierDetection` is off when absent; present, even empty, it is on with Istio's defaults, and without
+  Envoy's success rate, which Istio switches off.
 * `maxEjectionPercent: 0` is the same as absent: 10.
-* No `retries` block means Istio's default policy; a block says for itself how many `attempts`.
-* A `perTryTimeout` that is not below the `timeout` is refused, because Envoy ignores it.
+* The policy of a subset replaces that of its service block by block.
 * Istio durations are at least 1 ms, in whole milliseconds.
 """
 
@@ -12,49 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
+from pydantic import AfterValidator, Field
 
+from resilim.spec.balancer import LoadBalancer
 from resilim.spec.base import Finding, Strict
-from resilim.spec.problems import nearest
-from resilim.spec.units import (
-    MILLISECOND,
-    SECOND,
-    Count,
-    IstioDuration,
-    format_duration,
-    quoted,
-)
+from resilim.spec.envoy import EnvoyOutlierDetection
+from resilim.spec.units import HOUR, SECOND, Count, Flag, IstioDuration, IstioDurationOrOff, Percent
 
 UNLIMITED = 2**32 - 1
 _DEFAULT_EJECTION_PERCENT = 10
-
-RETRY_TOKENS = (
-    "5xx",
-    "gateway-error",
-    "reset",
-    "connect-failure",
-    "refused-stream",
-    "retriable-4xx",
-    "unavailable",
-    "cancelled",
-)
-_OTHER_RETRY_TOKENS = (
-    "reset-before-request",
-    "retriable-status-codes",
-    "retriable-headers",
-    "deadline-exceeded",
-    "internal",
-    "resource-exhausted",
-    "envoy-ratelimited",
-    "http3-post-connect-failure",
-)
+_DEFAULT_STREAMS = 1024
 
 
 def _percentage(value: int) -> int:
@@ -66,6 +35,7 @@ def _percentage(value: int) -> int:
 Percentage = Annotated[Count, AfterValidator(_percentage)]
 EjectionPercentage = Annotated[Percentage, AfterValidator(lambda value: value or _DEFAULT_EJECTION_PERCENT)]
 Limit = Annotated[Count, Field(ge=0, le=2**31 - 1)]
+Errors = Annotated[Count, Field(ge=0, le=UNLIMITED)]
 
 
 def _not_empty(block: Strict, what: str) -> Iterator[Finding]:
@@ -73,28 +43,22 @@ def _not_empty(block: Strict, what: str) -> Iterator[Finding]:
         yield Finding((), f"{what} must have at least one field")
 
 
-def _retry_token_rule(token: str) -> Iterator[Finding]:
-    if token in RETRY_TOKENS:
-        return
-    if token.isascii() and token.isdigit() and 200 <= int(token[:4]) <= 599:
-        return
-    if token in _OTHER_RETRY_TOKENS:
-        message = f"{quoted(token)} is a retryOn policy that resilim does not simulate yet; remove it"
-        yield Finding(("retryOn",), message)
-        return
-    hint = nearest(token.strip(), RETRY_TOKENS)
-    yield Finding(("retryOn",), f"{quoted(token)} is not a valid retryOn policy", hint)
-
-
 class TcpPool(Strict):
     """Limits on connections."""
 
-    not_simulated: ClassVar[frozenset[str]] = frozenset(
-        {"connectTimeout", "idleTimeout", "maxConnectionDuration", "tcpKeepalive"}
-    )
+    not_simulated: ClassVar[frozenset[str]] = frozenset({"tcpKeepalive"})
 
     max_connections: Limit | None = Field(
         default=None, description="connections from one proxy to all hosts; 0 or absent: no limit"
+    )
+    connect_timeout: IstioDuration = Field(
+        default=10 * SECOND, description="time to set up a connection, TLS included"
+    )
+    idle_timeout: IstioDurationOrOff = Field(
+        default=1 * HOUR, description="a connection without a request is closed after so long; 0s: never"
+    )
+    max_connection_duration: IstioDuration | None = Field(
+        default=None, description="age at which a connection takes no more requests; absent: none"
     )
 
     def rules(self) -> Iterator[Finding]:
@@ -104,9 +68,7 @@ class TcpPool(Strict):
 class HttpPool(Strict):
     """Limits on requests."""
 
-    not_simulated: ClassVar[frozenset[str]] = frozenset(
-        {"idleTimeout", "maxConcurrentStreams", "useClientProtocol"}
-    )
+    not_simulated: ClassVar[frozenset[str]] = frozenset({"useClientProtocol"})
 
     http1_max_pending_requests: Limit | None = Field(
         default=None,
@@ -121,6 +83,12 @@ class HttpPool(Strict):
     )
     max_retries: Limit | None = Field(
         default=None, description="retries outstanding at one time; 0 or absent: no limit"
+    )
+    idle_timeout: IstioDuration | None = Field(
+        default=None, description="as tcp.idleTimeout, which holds when this is absent"
+    )
+    max_concurrent_streams: Limit | None = Field(
+        default=None, description="HTTP/2: requests at once on one connection; 0 or absent: 1024"
     )
     h2_upgrade_policy: Literal["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"] = Field(
         default="DEFAULT", description="whether HTTP/1.1 becomes HTTP/2 towards the hosts"
@@ -144,17 +112,20 @@ class OutlierDetection(Strict):
     """Ejection of hosts that fail, by one client proxy."""
 
     not_simulated: ClassVar[frozenset[str]] = frozenset(
-        {
-            "consecutiveErrors",
-            "consecutiveGatewayErrors",
-            "consecutiveLocalOriginFailures",
-            "outlierDetectionHttpErrorCodes",
-            "splitExternalLocalOriginErrors",
-        }
+        {"consecutiveErrors", "outlierDetectionHttpErrorCodes"}
     )
 
-    consecutive5xx_errors: Annotated[Count, Field(ge=0, le=UNLIMITED)] = Field(
+    consecutive5xx_errors: Errors = Field(
         default=5, description="5xx answers in a row that eject a host; 0: off"
+    )
+    consecutive_gateway_errors: Errors | None = Field(
+        default=None, description="502, 503 and 504 in a row that eject a host; 0 or absent: off"
+    )
+    split_external_local_origin_errors: Flag = Field(
+        default=False, description="true: timeouts, resets and connect failures are counted apart"
+    )
+    consecutive_local_origin_failures: Errors | None = Field(
+        default=None, description="of those in a row that eject a host; 0 or absent: 5"
     )
     interval: IstioDuration = Field(
         default=10 * SECOND, description="time between the sweeps that let hosts back in"
@@ -171,49 +142,83 @@ class OutlierDetection(Strict):
         description="below this percent of healthy hosts ejection is ignored; 0: never",
     )
 
+    def rules(self) -> Iterator[Finding]:
+        if self.consecutive_local_origin_failures is not None and not self.split_external_local_origin_errors:
+            message = (
+                "outlier detection consecutive local origin failures is specified,"
+                " but split external local origin errors is set to false"
+            )
+            yield Finding(("consecutiveLocalOriginFailures",), message)
 
-class LoadBalancer(Strict):
-    """How a host is chosen."""
-
-    not_simulated: ClassVar[frozenset[str]] = frozenset(
-        {
-            "consistentHash",
-            "localityLbSetting",
-            "warmup",
-            "warmupDurationSecs",
-            "zoneAwareLbSetting",
+    def for_envoy(self) -> dict[str, object]:
+        """What Istio makes of it: Envoy's settings, by their names in snake_case."""
+        gateway = self.consecutive_gateway_errors
+        settings: dict[str, object] = {
+            "consecutive_5xx": self.consecutive5xx_errors,
+            "enforcing_consecutive_5xx": 100 if self.consecutive5xx_errors else 0,
+            "split_external_local_origin_errors": self.split_external_local_origin_errors,
+            "interval": self.interval,
+            "base_ejection_time": self.base_ejection_time,
+            "max_ejection_percent": self.max_ejection_percent,
+            "enforcing_success_rate": 0,
+            "enforcing_local_origin_success_rate": 0,
         }
-    )
+        if gateway is not None:
+            settings["consecutive_gateway_failure"] = gateway
+            settings["enforcing_consecutive_gateway_failure"] = 100 if gateway else 0
+        if self.consecutive_local_origin_failures:
+            settings["consecutive_local_origin_failure"] = self.consecutive_local_origin_failures
+        return settings
 
-    simple: Literal["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM", "LEAST_CONN", "UNSPECIFIED"] = Field(
-        default="LEAST_REQUEST",
-        description="algorithm; LEAST_CONN and UNSPECIFIED are old names of LEAST_REQUEST",
+
+class RetryBudget(Strict):
+    """A limit of retries that grows with the load; in place of `maxRetries`."""
+
+    not_simulated: ClassVar[frozenset[str]] = frozenset({"budgetInterval"})
+
+    percent: Percent = Field(default=20.0, description="of the active and pending requests")
+    min_retry_concurrency: Annotated[Count, Field(ge=0, le=UNLIMITED)] = Field(
+        default=3, description="retries at one time that are always allowed"
     )
 
 
 @dataclass(frozen=True)
 class PoolLimits:
-    """The limits in effect; `UNLIMITED` where there is none."""
+    """The limits in effect; `UNLIMITED` where there is none. Times in ns, 0 where there is none."""
 
     connections: int
     pending: int
     requests: int
     requests_per_connection: int
     retries: int
+    streams: int
+    connect_timeout: int
+    idle_timeout: int
+    connection_duration: int
 
 
 class TrafficPolicy(Strict):
     """What client proxies do towards one service."""
 
     not_simulated: ClassVar[frozenset[str]] = frozenset(
-        {"portLevelSettings", "proxyProtocol", "retryBudget", "tls", "tunnel"}
+        {"portLevelSettings", "proxyProtocol", "tls", "tunnel"}
     )
 
     connection_pool: ConnectionPool | None = Field(default=None, description="limits")
     outlier_detection: OutlierDetection | None = Field(
         default=None, description="ejection of failing hosts; absent: off"
     )
-    load_balancer: LoadBalancer = Field(default=LoadBalancer(), description="how a host is chosen")
+    load_balancer: LoadBalancer | None = Field(
+        default=None, description="how a host is chosen; absent: LEAST_REQUEST"
+    )
+    retry_budget: RetryBudget | None = Field(
+        default=None, description="limit of retries that grows with the load; absent: maxRetries"
+    )
+
+    @property
+    def balancer(self) -> LoadBalancer:
+        """How a host is chosen."""
+        return self.load_balancer or LoadBalancer()
 
     @property
     def limits(self) -> PoolLimits:
@@ -227,83 +232,41 @@ class TrafficPolicy(Strict):
             requests=http.http2_max_requests or UNLIMITED,
             requests_per_connection=http.max_requests_per_connection or UNLIMITED,
             retries=http.max_retries or UNLIMITED,
+            streams=http.max_concurrent_streams or _DEFAULT_STREAMS,
+            connect_timeout=tcp.connect_timeout,
+            idle_timeout=tcp.idle_timeout if http.idle_timeout is None else http.idle_timeout,
+            connection_duration=tcp.max_connection_duration or 0,
         )
 
-
-class Retries(Strict):
-    """When and how often a client proxy tries again."""
-
-    not_simulated: ClassVar[frozenset[str]] = frozenset({"retryIgnorePreviousHosts", "retryRemoteLocalities"})
-
-    attempts: Annotated[Count, Field(ge=0, le=20)] = Field(
-        default=2, description="retries after the first try; 0: none"
-    )
-    per_try_timeout: IstioDuration | None = Field(
-        default=None, description="time for one try, the first included; absent: the timeout"
-    )
-    retry_on: str = Field(
-        default="connect-failure,refused-stream,unavailable,cancelled",
-        description="what is tried again: a list with commas and without blanks",
-    )
-    backoff: IstioDuration = Field(
-        default=25 * MILLISECOND, description="base time of the pause before a retry"
-    )
-
     @property
-    def retry_tokens(self) -> tuple[str, ...]:
-        """The conditions of `retry_on`, one by one."""
-        return tuple(self.retry_on.split(","))
+    def upgrades(self) -> bool:
+        """Whether HTTP/1.1 becomes HTTP/2 towards the hosts."""
+        http = self.connection_pool.http if self.connection_pool else None
+        return http is not None and http.h2_upgrade_policy == "UPGRADE"
+
+    def over(self, base: TrafficPolicy) -> TrafficPolicy:
+        """The policy of a subset: its own blocks, and those of its service where it has none."""
+        own = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+        return base.model_copy(update=own)
 
     def rules(self) -> Iterator[Finding]:
-        given = self.model_fields_set
-        if given and "attempts" not in given:
-            message = "Istio reads retries without attempts as attempts: 0; write the attempts"
-            yield Finding((), message)
-        if self.attempts == 0 and given & {"per_try_timeout", "retry_on", "backoff"}:
-            message = "http retry policy configured when attempts are set to 0 (disabled)"
-            yield Finding(("attempts",), message)
-        for token in self.retry_tokens:
-            yield from _retry_token_rule(token)
-
-    @model_serializer(mode="wrap")
-    def _serialize(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # what is written back must pass the rule on attempts: 0
-        return handler(self) if self.attempts else {"attempts": 0}
+        locality = self.load_balancer.locality_lb_setting if self.load_balancer else None
+        if locality is not None and locality.failover and self.outlier_detection is None:
+            steps = ("loadBalancer", "localityLbSetting", "failover")
+            yield Finding(steps, "outlier detection policy must be provided for failover")
+        if self.retry_budget is not None and self.limits.retries != UNLIMITED:
+            steps = ("connectionPool", "http", "maxRetries")
+            yield Finding(steps, "maxRetries has no effect beside a retryBudget, which takes its place")
 
 
-class Route(Strict):
-    """The part of a VirtualService that says how calls to one service are made."""
+def outlier_settings(
+    istio: OutlierDetection | None, envoy: EnvoyOutlierDetection | None
+) -> EnvoyOutlierDetection | None:
+    """The detector in effect: Istio's block as it arrives in Envoy, and what is given to Envoy over it.
 
-    not_simulated: ClassVar[frozenset[str]] = frozenset(
-        {
-            "corsPolicy",
-            "delegate",
-            "directResponse",
-            "fault",
-            "headers",
-            "match",
-            "mirror",
-            "mirrorPercentage",
-            "mirrors",
-            "redirect",
-            "rewrite",
-            "route",
-        }
-    )
-
-    timeout: IstioDuration | None = Field(
-        default=None, description="time for a call with all its retries; absent: no limit"
-    )
-    retries: Retries = Field(default=Retries(), description="absent: Istio's default policy")
-
-    def rules(self) -> Iterator[Finding]:
-        if "retries" in self.model_fields_set and not self.retries.model_fields_set:
-            message = "Istio reads an empty block as no retries at all; write attempts: 0"
-            yield Finding(("retries",), message)
-        per_try = self.retries.per_try_timeout
-        if per_try is not None and self.timeout is not None and per_try >= self.timeout:
-            yield Finding(
-                ("retries", "perTryTimeout"),
-                f"{format_duration(per_try)} is not below the timeout of"
-                f" {format_duration(self.timeout)}: Envoy ignores it",
-            )
+    Unchecked: whether the two fit together is a rule between blocks.
+    """
+    if istio is None:
+        return envoy
+    given = {name: getattr(envoy, name) for name in envoy.model_fields_set} if envoy else {}
+    return EnvoyOutlierDetection.model_construct(**{**istio.for_envoy(), **given})

@@ -5,6 +5,7 @@
 * A rate is a number for a unit of time: `300/s`, `50/min`, `10/h`; inside it is per second.
 * A share is a percentage: `70%`, `99.9%`; inside it is 0 to 1.
 * A factor is a plain positive number; a count is a plain whole number.
+* In settings of Istio and Envoy a percentage is a plain number from 0 to 100, as they write it.
 * Python code may pass the inside value (nanoseconds, per second, 0 to 1) instead of text.
 * Writing a value back gives text that reads as the same value.
 """
@@ -149,6 +150,10 @@ def _whole_milliseconds(value: int) -> int:
     return value
 
 
+def _whole_milliseconds_or_none(value: int) -> int:
+    return _whole_milliseconds(value) if value else 0
+
+
 def parse_rate(value: object) -> float:
     """Events per second of a text such as `50/min`; ValueError when it is none."""
     if _is_number(value):
@@ -207,6 +212,14 @@ def parse_factor(value: object) -> float:
     return number
 
 
+def parse_percent(value: object) -> float:
+    """Percent as Istio and Envoy write it, a plain number from 0 to 100; ValueError when it is none."""
+    number = float(str(value)) if _is_number(value) else float(_number(value, "a percentage, e.g. 12.5"))
+    if not 0 <= number <= 100:  # also true of a NaN
+        raise ValueError(f"percentage {value} is not in range 0..100")
+    return number
+
+
 def parse_count(value: object) -> int:
     """A whole number: `4`, `1000`, also `1e3` and `017` (seventeen); ValueError when it is none."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -243,6 +256,7 @@ Duration = Annotated[
 ]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 IstioDuration = Annotated[Duration, AfterValidator(_whole_milliseconds)]
+IstioDurationOrOff = Annotated[Duration, AfterValidator(_whole_milliseconds_or_none)]
 Rate = Annotated[
     float,
     BeforeValidator(parse_rate),
@@ -259,6 +273,11 @@ Factor = Annotated[
     float,
     BeforeValidator(parse_factor),
     WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": HIGHEST_FACTOR}),
+]
+Percent = Annotated[
+    float,
+    BeforeValidator(parse_percent),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100}),
 ]
 Count = Annotated[int, BeforeValidator(parse_count)]
 Flag = Annotated[bool, BeforeValidator(parse_flag)]

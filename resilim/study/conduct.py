@@ -1,6 +1,7 @@
 """`run_experiment`: from a loaded experiment to a stored result.
 
 * What is stored already is not computed again; what was finished before an interruption is kept.
+* With `stats`, a stored run whose statistics are missing is computed again, for them only.
 * Before it starts, a study says which engine it uses and why, and refuses to start when the outcomes of its
   runs would not fit into the memory.
 """
@@ -16,10 +17,10 @@ from resilim.plan import Plan, plan, replication_seed
 from resilim.run import ROW_DTYPE
 from resilim.spec import LoadedExperiment
 from resilim.study.estimate import Study, estimate
-from resilim.study.execute import Setting, Task, cores, run_tasks
+from resilim.study.execute import Done, Setting, Task, cores, run_tasks
 from resilim.study.observation import Observation
 from resilim.study.result import Result
-from resilim.study.store import Store, folder_digest
+from resilim.study.store import Store, StoreError, folder_digest
 
 # Calls to simulate below which the interpreted engine is done before the compiled one is loaded.
 SMALL_STUDY = 100_000
@@ -112,8 +113,11 @@ def run_experiment(
     engine: str | None = None,
     jobs: int | None = None,
     fresh: bool = False,
+    stats: bool = False,
 ) -> tuple[Result, Store]:
     """Run what is not stored yet, and estimate. Raises `TooLarge`, `StoreError`, `TooManyInFlight`.
+
+    `stats`: write Envoy's statistics of every run as well.
 
     Ctrl-C ends the runs in flight; the result is then that of the replications that are finished in
     every arm, and `Result.replications` is below `Result.requested`.
@@ -126,25 +130,42 @@ def run_experiment(
         Task(number, replication, _seed(study, replication, name))
         for replication in range(replications.min)
         for number, name in enumerate(names)
-        if (name, replication) not in stored
+        if (name, replication) not in stored or (stats and not store.has_stats(name, replication))
     ]
     jobs = min(jobs or cores(), max(1, len(tasks)))
     if tasks:
         check_memory(study.plans, jobs)
         store.begin(study.loaded.resolved(), fresh)
-        setting = Setting(study.plans, choose_engine(engine, study, progress), study.fault_window)
-        total = len(tasks) + len(stored)
+        again = sum((names[task.arm], task.replication) in stored for task in tasks)
+        if again:
+            runs = "1 stored run has" if again == 1 else f"{again} stored runs have"
+            progress.say(f"{runs} no statistics: computed again, for these only")
+        setting = Setting(study.plans, choose_engine(engine, study, progress), study.fault_window, stats)
+        finished = len(stored) - again
+        total = finished + len(tasks)
         try:
-            for task, observation in run_tasks(setting, tasks, jobs):
-                store.append(names[task.arm], task.replication, task.seed, observation)
-                stored[names[task.arm], task.replication] = observation
-                progress.advanced(len(stored), total)
+            for task, done in run_tasks(setting, tasks, jobs):
+                _keep(store, names[task.arm], task, done, stored)
+                finished += 1
+                progress.advanced(finished, total)
         except KeyboardInterrupt:
             progress.say("interrupted; what is finished is kept, and the same command goes on with it")
     else:
         store.begin(study.loaded.resolved(), fresh=False)
         progress.say(f"all {len(stored)} runs are stored already (--fresh computes them again)")
     return _conclude(study, store, stored, replications.min), store
+
+
+def _keep(store: Store, arm: str, task: Task, done: Done, stored: dict[tuple[str, int], Observation]) -> None:
+    """Store what comes back of a task; its statistics first, so that a stored run has them."""
+    before = stored.get((arm, task.replication))
+    if before is not None and before.recording != done.observation.recording:
+        raise StoreError(f"{store.folder}: computed again, a stored run is another one; run with --fresh")
+    if done.stats:
+        store.write_stats(arm, task.replication, done.stats)
+    if before is None:
+        store.append(arm, task.replication, task.seed, done.observation)
+        stored[arm, task.replication] = done.observation
 
 
 def _seed(study: Study, replication: int, arm: str) -> int:

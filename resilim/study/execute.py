@@ -1,6 +1,7 @@
 """Running the replications: on all cores by default, through `concurrent.futures`.
 
-* A task is one replication of one arm; what comes back is its observation, not its recording.
+* A task is one replication of one arm; what comes back is its observation, not its recording, and Envoy's
+  statistics as a text when they are asked for.
 * The order of completion does not matter: whoever collects sorts by arm and replication.
 * Workers ignore Ctrl-C; the parent stops handing out tasks, and what was finished is kept.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 
 from resilim.engine.simulate import simulate
 from resilim.plan import Plan
+from resilim.study.envoy_stats import stats_text
 from resilim.study.observation import Observation, observe
 
 
@@ -38,6 +40,15 @@ class Setting:
     plans: tuple[Plan, ...]
     engine: str
     fault_window: int | None
+    stats: bool = False  # Envoy's statistics are wanted
+
+
+@dataclass(frozen=True)
+class Done:
+    """What comes back of a task."""
+
+    observation: Observation
+    stats: str  # Envoy's statistics at the end; empty when they are not wanted
 
 
 _LOOK_EVERY = 2.0  # seconds between looks at whether the parent lives
@@ -50,12 +61,13 @@ class WorkerLost(Exception):
 _setting: Setting | None = None  # of this worker process
 
 
-def perform(setting: Setting, task: Task) -> Observation:
+def perform(setting: Setting, task: Task) -> Done:
     """Run one task here."""
     plan = setting.plans[task.arm]
     run = plan.run.with_seed(task.seed)
     recording = simulate(run, setting.engine)
-    return observe(run, plan.names, recording, setting.fault_window)
+    stats = stats_text(recording, plan.names) if setting.stats else ""
+    return Done(observe(run, plan.names, recording, setting.fault_window), stats)
 
 
 def _begin_worker(setting: Setting, parent: int) -> None:
@@ -76,14 +88,14 @@ def _end_with(parent: int) -> None:
         time.sleep(_LOOK_EVERY)
 
 
-def _perform_in_worker(task: Task) -> Observation:
+def _perform_in_worker(task: Task) -> Done:
     if _setting is None:
         raise RuntimeError("the worker process was not set up")
     return perform(_setting, task)
 
 
-def run_tasks(setting: Setting, tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Observation]]:
-    """Run the tasks and yield each with its observation as it is finished.
+def run_tasks(setting: Setting, tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Done]]:
+    """Run the tasks and yield each with what comes back, as it is finished.
 
     `jobs` worker processes; with 1 everything runs in this process. Closing the iterator ends the workers.
     """
@@ -95,10 +107,10 @@ def run_tasks(setting: Setting, tasks: Sequence[Task], jobs: int) -> Iterator[tu
         yield from _as_finished(pool, tasks, ahead=2 * jobs)
 
 
-def _as_finished(pool: Executor, tasks: Sequence[Task], ahead: int) -> Iterator[tuple[Task, Observation]]:
+def _as_finished(pool: Executor, tasks: Sequence[Task], ahead: int) -> Iterator[tuple[Task, Done]]:
     """Hand out tasks, `ahead` of them at once, and yield them as they are finished."""
     waiting = iter(tasks)
-    pending: dict[Future[Observation], Task] = {}
+    pending: dict[Future[Done], Task] = {}
     for task in waiting:
         pending[pool.submit(_perform_in_worker, task)] = task
         if len(pending) < ahead:
@@ -108,17 +120,17 @@ def _as_finished(pool: Executor, tasks: Sequence[Task], ahead: int) -> Iterator[
         yield from _finished(pending)
 
 
-def _finished(pending: dict[Future[Observation], Task]) -> Iterator[tuple[Task, Observation]]:
+def _finished(pending: dict[Future[Done], Task]) -> Iterator[tuple[Task, Done]]:
     done, _ = wait(pending, return_when=FIRST_COMPLETED)
     for future in done:
         try:
-            observation = future.result()
+            finished = future.result()
         except BrokenExecutor as error:
             raise WorkerLost(
                 "a worker process was killed, perhaps for lack of memory; what is finished is kept: "
                 "run the same command again, with fewer --jobs"
             ) from error
-        yield pending.pop(future), observation
+        yield pending.pop(future), finished
 
 
 @contextmanager

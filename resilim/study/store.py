@@ -4,6 +4,8 @@
   loses at most the runs in flight. A torn last line is dropped when the file is read.
 * A run that is stored is not computed again, unless asked for.
 * `resolved.json`: the input with every default written out. `summary.json`: the result. `report.html`.
+* `stats/<arm>/<replication>.txt`: Envoy's statistics at the end of a run, where they were asked for. An arm's
+  name that is no plain name of a file gets one, with a digest of its own.
 * The digest covers everything that decides the recordings, and the version of the engine's semantics.
 """
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,10 @@ from resilim.study.observation import Observation, pack, unpack
 
 # Raised when the same run may give another recording than before.
 SEMANTICS = 1
+
+_LONGEST = 40  # characters of a name of a file
+_DIGITS = 10
+_PLAIN = re.compile(rf"[a-z0-9](?:[a-z0-9._-]{{0,{_LONGEST - 2}}}[a-z0-9_-])?")
 
 
 class StoreError(Exception):
@@ -87,15 +94,44 @@ class Store:
         """Write `summary.json`: the same result gives the same bytes."""
         self.write("summary.json", _json(summary))
 
+    def has_stats(self, arm: str, replication: int) -> bool:
+        """Whether the statistics of a run are there."""
+        return self._stats(arm, replication).is_file()
+
+    def write_stats(self, arm: str, replication: int, text: str) -> None:
+        """Write the statistics of one run."""
+        path = self._stats(arm, replication)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path.parent}: {error.strerror}; the finished runs are kept") from error
+        _write(path, text)
+
+    def _stats(self, arm: str, replication: int) -> Path:
+        return self.folder / "stats" / file_name(arm) / f"{replication}.txt"
+
     def write(self, name: str, text: str) -> None:
         """Write a file of the folder as a whole: never half of it."""
-        part = self.folder / f".{name}.{os.getpid()}.part"
-        try:
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, self.folder / name)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise StoreError(f"{self.folder / name}: {error.strerror}; the finished runs are kept") from error
+        _write(self.folder / name, text)
+
+
+def file_name(name: str) -> str:
+    """A name that any file system takes, another one for every other name (also where case is ignored)."""
+    if _PLAIN.fullmatch(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+    words = re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:_LONGEST]
+    return f"{words}~{digest}"
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StoreError(f"{path}: {error.strerror}; the finished runs are kept") from error
 
 
 def _json(data: Any) -> str:

@@ -1,6 +1,6 @@
 """A proxy, its upstream hosts and a hand on the clock: the plane's own functions, without an engine.
 
-* One cluster (index 0) with one member, one pool and one host for each upstream host.
+* One cluster (index 0) with one worker, and one member, one pool and one host for each upstream host.
 * The endpoint that is called does one piece of work (law 1), then answers.
 * Events wait in a plain heap; `Scene.until` handles them in order.
 """
@@ -9,28 +9,32 @@ from __future__ import annotations
 
 from heapq import heappop
 from itertools import count
+from typing import Any
 
-from resilim.plane import balance, host, luck, pool, timers
+from resilim.plane import balance, host, luck, outlier, pool, timers
+from resilim.plane.balance_space import space_for
 from resilim.plane.events import HANDLERS
+from resilim.plane.filters import CLIENT
 from resilim.plane.flags import UT
-from resilim.plane.machine import TABLES, VECTORS, State
-from resilim.plane.outlier import report
+from resilim.plane.machine import SUPPLIED, TABLES, VECTORS, State
 from resilim.plane.proxy import begin_call
 from resilim.plane.records import (
     NONE,
     UNLIMITED,
     Attempt,
+    Checker,
     Cluster,
     Connection,
     Detector,
-    Endpoint,
     Gauge,
     Host,
+    HostSet,
     Law,
     Member,
     Pool,
     Route,
     Row,
+    Source,
     Step,
     Supply,
     TimerQueue,
@@ -47,26 +51,23 @@ INSTANT, WORK, CONNECT = range(3)  # laws
 class Scene:
     """One cluster, ready for calls. Times in ms where a name says so, else ns."""
 
-    def __init__(self, hosts: int = 1, work: int = 10, connect: int = 0, **limits: int) -> None:
+    def __init__(self, hosts: int = 1, work: int = 10, connect: int = 0, **limits: float) -> None:
         """`work`, `connect`: ms; `limits`: fields of the cluster, its route, or its detector."""
         S = State()
         for name in TABLES:
-            setattr(S, name, [TABLES[name]()])
+            setattr(S, name, [])
         for name in VECTORS:
             setattr(S, name, [])
+        for name in (*SUPPLIED, "change"):
+            setattr(S, name, [TABLES[name]()])
         S.law = [Law(luck.CONSTANT, float(time * MS)) for time in (0, work, connect)]
         S.step = [Step(host.WORK, law=WORK, salt=1), Step(host.END)]
-        S.endpoint = [Endpoint()]
         S.host = [Host(rank=rank, workers=UNLIMITED) for rank in range(hosts)]
-        S.member = [Member(host=rank) for rank in range(hosts)]
-        S.pool = [Pool() for _ in range(hosts)]
-        S.cluster = [Cluster(members=hosts, connect=CONNECT, streams=1, hop=INSTANT, upstream_hop=INSTANT)]
+        S.source = [Source()]
         S.route = [Route(timeout_flag=UT, backoff=25 * MS)]
-        S.detector = [Detector(max_ejection_time=300 * SECOND, base_ejection_time=30 * SECOND)]
-        S.supply = [Supply(), Supply(), Supply()]
-        S.world, S.gauge, S.timer_queue = [World()], [Gauge()], []
+        S.supply = [Supply() for _ in SUPPLIED]
+        S.world, S.gauge = [World()], [Gauge()]
         S.row = [Row() for _ in range(1 << 12)]
-        S.lineup = list(range(hosts))
         S.histogram = [0] * BUCKETS
         S.heap = []
         S.next_order = count().__next__
@@ -74,12 +75,54 @@ class Scene:
         S.move_rows = lambda: None
         self.S = S
         self.now = 0
+        self.add_cluster(list(range(hosts)))
         for name, value in limits.items():
             self._set(name, value)
+        self.cluster.multiplexed = int(self.cluster.streams > 1)
+        self.cluster.watched = int(self.detector.interval > 0)
+        self.cluster.splits = self.detector.split_external_local_origin_errors
         self._start_timer_queues()
-        balance.line_up(S, self.cluster)
+        self.line_up()
 
-    def _set(self, name: str, value: int) -> None:
+    def add_cluster(self, hosts: list[int], **fields: Any) -> Cluster:
+        """One more cluster, of these hosts, with a pool for each of them."""
+        S = self.S
+        index = len(S.cluster)
+        cluster = Cluster(
+            **{
+                "first_member": len(S.member),
+                "members": len(hosts),
+                "first_pool": len(S.pool),
+                "first_set": len(S.host_set),
+                "connect": CONNECT,
+                "streams": 1,
+                "hop": INSTANT,
+                "upstream_hop": INSTANT,
+            }
+            | fields
+        )
+        cluster.pool_shift = cluster.first_pool - cluster.first_member
+        members = [Member(host=number, cluster=index, healthy_since=-SECOND) for number in hosts]
+        host_set = HostSet(first_member=cluster.first_member, members=len(hosts))
+        space = space_for(cluster, [host_set], members, [])
+        cluster.first_group, cluster.first_turn = len(S.group), len(S.turn)
+        S.group += [TABLES["group"]() for _ in range(space.groups)]
+        S.turn += [TABLES["turn"]() for _ in range(space.turns)]
+        S.pool += [Pool(cluster=index, member=len(S.member) + number) for number in range(len(hosts))]
+        S.member += members
+        S.host_set.append(host_set)
+        S.lineup += [0] * (2 * len(hosts))
+        S.detector.append(Detector(max_ejection_time=300 * SECOND, base_ejection_time=30 * SECOND))
+        S.checker.append(Checker())
+        S.cluster.append(cluster)
+        balance.begin(S, cluster, index, 0)
+        return cluster
+
+    def line_up(self) -> None:
+        """Let the balancer see the health of the members as it is now."""
+        balance.line_up(self.S, self.cluster, self.now)
+
+    def _set(self, name: str, value: float) -> None:
         owners = (self.cluster, self.route, self.detector, self.S.host[0])
         setattr(next(owner for owner in owners if hasattr(owner, name)), name, value)
 
@@ -134,7 +177,7 @@ class Scene:
 
     def call(self, key: int = 1) -> int:
         """Begin a client's call now: its index, or NONE when it failed at once."""
-        return begin_call(self.S, NONE, 0, 0, 0, key, self.now)
+        return begin_call(self.S, CLIENT, 0, 0, 0, 0, key, self.now)
 
     def call_refused(self) -> tuple[int, int]:
         """Begin a call that must fail at once: its code and flags."""
@@ -150,20 +193,25 @@ class Scene:
         self.now = end
 
     def fail(self, member: int = 0, code: int = 503) -> None:
-        """Make a host fail every request."""
+        """Make a host fail every request; a negative code is a reset."""
         self.S.host[member].failing, self.S.host[member].fail_code = 1.0, code
 
 
 def states(scene: Scene) -> list[str]:
     """The states of all connections ever used, in the order of their records."""
-    names = {pool.CONNECTING: "connecting", pool.OPEN: "open", pool.DRAINING: "draining"}
+    names = {
+        pool.CONNECTING: "connecting",
+        pool.OPEN: "open",
+        pool.DRAINING: "draining",
+        pool.CLOSED: "closed",
+    }
     return [names[connection.state] for connection in scene.connections]
 
 
 def report_codes(scene: Scene, codes: list[int], member: int = 0) -> None:
     """Let the detector see answers of a member, all now."""
     for code in codes:
-        report(scene.S, 0, member, code, scene.now)
+        outlier.response(scene.S, 0, member, code, scene.now)
 
 
 def ejected(scene: Scene) -> list[int]:

@@ -7,7 +7,7 @@ import pytest
 from resilim.plane import balance
 from resilim.plane.flags import NO_FLAG, UH, UO, URX, UT
 from resilim.plane.machine import scramble
-from resilim.plane.outlier import eject
+from resilim.plane.ejection import eject
 from resilim.plane.records import NONE, UNLIMITED, Call, Route
 from resilim.plane.retry import (
     ON_5XX,

@@ -2,6 +2,7 @@
 
 * Services s0, s1, ... ; s0 gets the load, and a service calls only services of higher number.
 * A system is drawn as the tree that a user would write, so that it passes through loader and planner.
+* Everything that can be written is drawn: pools, detectors, balancers, filters, health checks, all faults.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def resolve(model: Tree, experiment: Tree) -> Run:
 
 
 def model_of(services: Mapping[str, Tree], **more: Tree) -> Tree:
-    """A model with these services; `more`: mesh, trafficPolicies, routes."""
+    """A model with these services; `more`: mesh, trafficPolicies, routes, subsets, envoy."""
     return {"kind": "Model", "name": "random", "services": dict(services)} | more
 
 
@@ -120,7 +121,7 @@ def services(draw: Draw) -> dict[str, Tree]:
         made[f"s{index}"] = {
             "workers": draw(few(1, 2, 3, 6)),
             "queue": draw(few(10, 0, 1, 3, 50)),
-            "protocol": draw(st.sampled_from(["http1", "http2"])),
+            "protocol": draw(st.sampled_from(["http1", "http1", "http2", "grpc"])),
             "endpoints": {"GET /": {"steps": steps}},
         } | draw(hosts())
     return made
@@ -128,44 +129,121 @@ def services(draw: Draw) -> dict[str, Tree]:
 
 @st.composite
 def hosts(draw: Draw) -> Tree:
-    """Hosts of a service, in versions or not."""
-    if draw(st.integers(0, 4)) == 0:
+    """Hosts of a service, in versions, in localities, or just so many."""
+    kind = draw(st.integers(0, 5))
+    if kind == 0:
         return {"versions": {"v1": {"hosts": draw(few(1, 2))}, "v2": {"hosts": "1"}}}
+    if kind == 1:
+        return {"hosts": "3", "localities": {"eu/a": "1", "eu/b": "1", "us/a": "1"}}
     return {"hosts": draw(few(1, 2, 3, 4))}
 
 
 @st.composite
-def traffic_policies(draw: Draw) -> Tree:
-    """A traffic policy with limits that are easily reached."""
+def traffic_policies(draw: Draw, multiplexed: bool) -> Tree:
+    """A traffic policy with limits that are easily reached, and timers that fire."""
     tcp: Tree = {}
     http: Tree = {}
     maybe(draw, few(1, 2, 4), tcp, "maxConnections")
+    maybe(draw, ms(2, 9), tcp, "connectTimeout")
+    maybe(draw, ms(5, 90), tcp, "maxConnectionDuration")
     maybe(draw, few(1, 2, 4), http, "http1MaxPendingRequests")
     maybe(draw, few(1, 2, 4, 8), http, "http2MaxRequests")
     maybe(draw, few(1, 2, 5), http, "maxRequestsPerConnection")
     maybe(draw, few(1, 2), http, "maxRetries")
-    maybe(draw, st.just("UPGRADE"), http, "h2UpgradePolicy")
+    maybe(draw, ms(2, 60), http, "idleTimeout")
+    if multiplexed:
+        maybe(draw, few(1, 3), http, "maxConcurrentStreams")
     pool = {key: limits for key, limits in (("tcp", tcp), ("http", http)) if limits}
     policy: Tree = {"connectionPool": pool} if pool else {}
     if draw(st.integers(0, 2)) > 0:
-        policy["outlierDetection"] = {
-            "consecutive5xxErrors": draw(few(1, 2, 3, 0)),
-            "interval": draw(st.sampled_from(["20ms", "50ms", "200ms"])),
-            "baseEjectionTime": draw(st.sampled_from(["20ms", "50ms", "200ms"])),
-            "maxEjectionPercent": draw(few(100, 50, 34, 10)),
-            "minHealthPercent": draw(few(0, 50, 70)),
-        }
-    balancers = ["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"]
-    maybe(draw, st.sampled_from(balancers).map(lambda name: {"simple": name}), policy, "loadBalancer")
+        policy["outlierDetection"] = draw(detectors())
+    maybe(draw, balancers(), policy, "loadBalancer")
+    maybe(draw, st.just({"percent": "30", "minRetryConcurrency": "1"}), policy, "retryBudget")
     return policy
 
 
-RETRY_ON = ["5xx", "gateway-error", "reset", "503", "500,503", "retriable-4xx,reset", "gateway-error,504"]
+@st.composite
+def detectors(draw: Draw) -> Tree:
+    """Outlier detection as Istio writes it."""
+    detector = {
+        "consecutive5xxErrors": draw(few(1, 2, 3, 0)),
+        "interval": draw(st.sampled_from(["20ms", "50ms", "200ms"])),
+        "baseEjectionTime": draw(st.sampled_from(["20ms", "50ms", "200ms"])),
+        "maxEjectionPercent": draw(few(100, 50, 34, 10)),
+        "minHealthPercent": draw(few(0, 50, 70)),
+    }
+    maybe(draw, few(1, 2), detector, "consecutiveGatewayErrors")
+    if draw(st.booleans()):
+        detector |= {"splitExternalLocalOriginErrors": "true", "consecutiveLocalOriginFailures": "2"}
+    return detector
 
 
 @st.composite
-def routes(draw: Draw) -> Tree:
-    """A route with a timeout, a per-try timeout and retries, or without."""
+def balancers(draw: Draw) -> Tree:
+    """A load balancer of any kind."""
+    if draw(st.integers(0, 3)) == 0:
+        table = draw(st.sampled_from([{"ringHash": {"minimumRingSize": "64"}}, {"maglev": {"tableSize": "67"}}]))
+        return {"consistentHash": {"httpHeaderName": "x-user"} | table}
+    balancer: Tree = {"simple": draw(st.sampled_from(["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"]))}
+    if balancer["simple"] != "RANDOM":
+        maybe(draw, st.just({"duration": "300ms"}), balancer, "warmup")
+    return balancer
+
+
+@st.composite
+def envoys(draw: Draw, versions: bool) -> Tree:
+    """What only Envoy can be told."""
+    made: Tree = {}
+    periodic = {
+        "enforcingSuccessRate": "80",
+        "successRateMinimumHosts": "2",
+        "successRateRequestVolume": "5",
+        "enforcingFailurePercentage": "100",
+        "failurePercentageThreshold": "40",
+        "failurePercentageMinimumHosts": "1",
+        "failurePercentageRequestVolume": "5",
+        "maxEjectionTimeJitter": "20ms",
+        "alwaysEjectOneHost": "true",
+        "interval": "100ms",
+        "baseEjectionTime": "50ms",
+    }
+    maybe(draw, st.just(periodic), made, "outlierDetection")
+    maybe(draw, st.sampled_from(["0s", "100ms"]), made, "updateMergeWindow")
+    maybe(draw, few(0, 40, 60), made, "healthyPanicThreshold")
+    maybe(draw, st.just({"perUpstreamPreconnectRatio": "1.5"}), made, "preconnectPolicy")
+    maybe(draw, st.just({"perHostMaxConnections": "2"}), made, "circuitBreakers")
+    maybe(draw, st.just({"maxConnectionPools": "1"}), made, "circuitBreakers")
+    checks = {"timeout": "10ms", "interval": "40ms", "unhealthyThreshold": "2", "healthyThreshold": "2"}
+    maybe(draw, st.just(checks | {"noTrafficInterval": "50ms"}), made, "healthChecks")
+    maybe(draw, st.just("5%"), made, "dropOverload")
+    maybe(draw, st.just("true"), made, "failTrafficOnPanic")
+    maybe(draw, ms(5, 40), made, "maxStreamDuration")
+    bucket = {"maxTokens": "5", "tokensPerFill": "10", "fillInterval": "50ms"}
+    limit = {"tokenBucket": bucket, "filterEnabled": "100%", "filterEnforced": draw(st.sampled_from(["100%", "50%"]))}
+    maybe(draw, st.just(limit), made, "localRateLimit")
+    if versions:
+        maybe(draw, st.just({"v1": "3", "v2": "1"}), made, "weights")
+    # Most systems have few of these, so that they do not hide each other.
+    kept = draw(st.lists(st.sampled_from(sorted(made)), max_size=3, unique=True)) if made else []
+    return {key: made[key] for key in kept}
+
+
+RETRY_ON = [
+    "5xx",
+    "gateway-error",
+    "reset",
+    "503",
+    "500,503",
+    "retriable-4xx,reset",
+    "gateway-error,504",
+    "connect-failure,refused-stream,unavailable,cancelled",
+    "reset-before-request,internal",
+]
+
+
+@st.composite
+def routes(draw: Draw, versions: bool, name: str) -> Tree:
+    """A route with a timeout, a per-try timeout, retries, faults, weights and a mirror, or without."""
     route: Tree = {}
     timeout = draw(st.none() | st.integers(5, 120))
     if timeout is not None:
@@ -177,15 +255,40 @@ def routes(draw: Draw) -> Tree:
         route["retries"] |= {"retryOn": draw(st.sampled_from(RETRY_ON)), "backoff": draw(ms(1, 20))}
         if timeout is None or timeout > 2:
             maybe(draw, ms(1, (timeout or 60) - 1), route["retries"], "perTryTimeout")
+        maybe(draw, st.just("false"), route["retries"], "retryIgnorePreviousHosts")
+    if draw(st.integers(0, 3)) == 0:
+        delay = {"percentage": {"value": "20"}, "fixedDelay": draw(ms(1, 30))}
+        abort = {"percentage": {"value": "10"}, "httpStatus": draw(few(503, 404))}
+        route["fault"] = draw(st.sampled_from([{"delay": delay}, {"abort": abort}, {"delay": delay, "abort": abort}]))
+    if versions and draw(st.booleans()):
+        route["route"] = [
+            {"destination": {"host": name, "subset": subset}, "weight": weight}
+            for subset, weight in (("old", "70"), ("new", "30"))
+        ]
+    if versions:
+        maybe(draw, st.just({"host": name, "subset": "new"}), route, "mirror")
+    if "mirror" in route:
+        maybe(draw, st.just({"value": "50"}), route, "mirrorPercentage")
     return route
 
 
+KINDS = [
+    "failing-host",
+    "failing-host",
+    "resetting-host",
+    "crashed-host",
+    "unreachable-host",
+    "slow-host",
+    "load-surge",
+]
+
+
 @st.composite
-def faults(draw: Draw, names: list[str]) -> list[Tree]:
+def faults(draw: Draw, names: list[str], closed: bool) -> list[Tree]:
     """Up to five faults; those of one kind may overlap."""
     made: list[Tree] = []
     for number in range(draw(st.sampled_from([3, 4, 5, 2, 1, 0]))):
-        kind = draw(st.sampled_from(["failing-host", "failing-host", "slow-host", "load-surge"]))
+        kind = draw(st.sampled_from(KINDS[: len(KINDS) - int(closed)]))
         begins, lasts = draw(st.integers(0, 1000)), draw(st.integers(100, 500))
         fault: Tree = {"name": f"f{number}", "kind": kind}
         fault |= {"from": f"{begins}ms", "until": f"{begins + lasts}ms"}
@@ -196,36 +299,67 @@ def faults(draw: Draw, names: list[str]) -> list[Tree]:
             maybe(draw, st.just("1"), fault, "hosts")
         if kind == "slow-host":
             fault["factor"] = draw(st.sampled_from(["3", "20"]))
-        if kind == "failing-host":
+        if kind in ("failing-host", "resetting-host"):
             fault["probability"] = draw(st.sampled_from(["30%", "100%"]))
-            fault["code"] = draw(st.sampled_from(["500", "503", "504"]))
+        if kind == "failing-host":
+            fault["code"] = draw(st.sampled_from(["500", "503", "504", "409"]))
+        if kind == "resetting-host":
+            fault["how"] = draw(
+                st.sampled_from(["connection-close", "stream-reset", "refused-stream", "protocol-error"])
+            )
         made.append(fault)
     return made
+
+
+@st.composite
+def loads(draw: Draw, client: Tree) -> Tree:
+    """Open load, in bursts or not, or users who wait."""
+    load: Tree = {"client": client}
+    if draw(st.integers(0, 3)) == 0:
+        users = {"count": draw(few(1, 5, 20)), "think": draw(st.sampled_from(["0ms", "20ms"]))}
+        users["thinkAfterFailure"] = "30ms"
+        maybe(draw, few(10), users, "requests")
+        return load | {"users": users}
+    load["rate"] = f"{draw(st.sampled_from([200, 500, 900, 60]))}/s"
+    load["arrivals"] = draw(st.sampled_from(["poisson", "even"]))
+    maybe(draw, few(2, 7), load, "burst")
+    maybe(draw, few(5), load, "people")
+    return load
 
 
 @st.composite
 def systems(draw: Draw, patient: bool = True) -> Run:
     """The run of a random system; not `patient`: the client always has a timeout."""
     made = draw(services())
-    names = list(made)
     policies: Tree = {}
     ways: Tree = {}
-    for name in names:
+    envoy: Tree = {}
+    subsets: Tree = {}
+    for name, service in made.items():
+        versions = "versions" in service
+        if versions:
+            subsets[name] = {"old": {"version": "v1"}, "new": {"version": "v2"}}
         if draw(st.integers(0, 3)) > 0:
-            policies[name] = draw(traffic_policies())
+            policies[name] = draw(traffic_policies(service["protocol"] != "http1"))
         if draw(st.integers(0, 3)) > 0:
-            ways[name] = draw(routes())
+            ways[name] = draw(routes(versions, name))
+        if draw(st.integers(0, 2)) == 0:
+            envoy[name] = draw(envoys(versions))
     hop = draw(st.sampled_from(["0ms", "1ms", {"uniform": ["500us", "1500us"]}]))
     sidecar = {"hop": hop, "connect": draw(laws()), "tlsHandshake": draw(laws())}
     sidecar["mtls"] = draw(st.sampled_from(["STRICT", "DISABLE"]))
+    sidecar["concurrency"] = draw(few(1, 2, 3))
     client: Tree = {"sidecar": draw(st.sampled_from(["true", "false"]))}
     timeout = ms(20, 300)
     if patient:
         maybe(draw, timeout, client, "timeout")
     else:
         client["timeout"] = draw(timeout)
-    model = model_of(made, mesh={"sidecar": sidecar}, trafficPolicies=policies, routes=ways)
-    load = experiment_of(draw(st.sampled_from([200, 500, 900, 60])), client, draw(faults(names)))
-    load["load"]["arrivals"] = draw(st.sampled_from(["poisson", "even"]))
-    run = resolve(model, load)
+    model = model_of(
+        made, mesh={"sidecar": sidecar}, trafficPolicies=policies, routes=ways, subsets=subsets, envoy=envoy
+    )
+    load = draw(loads(client))
+    experiment = experiment_of(1, client, draw(faults(list(made), "users" in load)))
+    experiment["load"] = load
+    run = resolve(model, experiment)
     return replace(run, seed=draw(st.integers(0, 2**63 - 1)))

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from resilim.spec import SpecError, load_experiment, load_model
 from resilim.spec.experiment import Moment, Time, parse_moment
 from resilim.spec.law import Law
-from resilim.spec.policy import UNLIMITED, Retries, TrafficPolicy
+from resilim.spec.policy import UNLIMITED, TrafficPolicy
+from resilim.spec.route import Retries
 from resilim.spec.units import SECOND
 
 from .files import RULE, Folder
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "experiments").glob("*.yaml"))
+EXPERIMENTS = [*SHIPPED, Path(__file__).parent / "everything" / "experiment.yaml"]
 
 
 def test_arms_inherit(folder: Folder) -> None:
@@ -183,7 +185,7 @@ def test_the_destination_rule_of_the_article() -> None:
     assert detector.interval == detector.base_ejection_time == 30 * SECOND
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_what_is_written_back_means_the_same(path: Path, tmp_path: Path) -> None:
     loaded = load_experiment(path)
     written = loaded.resolved()
@@ -248,7 +250,7 @@ def mutated(data: Any, luck: random.Random) -> Any:
     return copy
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), times=st.integers(1, 4))
 def test_mutations_are_spec_errors(path: Path, tmp_path: Path, seed: int, times: int) -> None:

@@ -88,7 +88,7 @@ ONE_MISTAKE = [
         "s: -1}",
         ":25:47: trafficPolicies.cart.connectionPool.http.http2MaxRequests: http2",
     ),
-    (M, "http2MaxRequests: 20", "idleTimeout: 1s", ".http.idleTimeout: idleTimeout is an Istio fi"),
+    (M, "http2MaxRequests: 20", "useClientProtocol: on", "useClientProtocol is an Istio field that"),
     (
         M,
         "connectionPool: {http: {http2MaxRequests: 20}}",
@@ -178,7 +178,7 @@ ONE_MISTAKE = [
     (E, "interval: 5s", "interval: 1us", "1us is too short: at least 1ms"),
     (E, "interval: 5s", "interval: 1500us", "only durations to ms precision are supported"),
     (E, "interval: 5s", "maxEjectionPercent: 101", "percentage 101 is not in range 0..100"),
-    (E, "interval: 5s", "splitExternalLocalOriginErrors: true", "does not simulate yet"),
+    (E, "interval: 5s", "consecutiveErrors: 5", "does not simulate yet"),
     (
         E,
         "trafficPolicies.cart.out",
@@ -211,7 +211,7 @@ ONE_MISTAKE = [
         'attempts: 1, retryOn: "5xx, reset"',
         '" reset" is not a valid retryOn policy',
     ),
-    (E, "attempts: 1", "attempts: 1, retryOn: internal", "does not simulate yet"),
+    (E, "attempts: 1", "attempts: 1, retryOn: retriable-headers", "does not simulate yet"),
     (E, "attempts: 1", "attempts: 1, retryOn: '700'", '"700" is not a valid retryOn policy'),
     (E, "retries: {attempts: 1}", "timeout: 0s", "0s is too short: at least 1ms"),
     (
@@ -286,7 +286,7 @@ def test_errors_travel_between_processes(folder: Folder) -> None:
         ),
         ("host: web.shop.svc", "host: web.shop.svg", "is neither a service name nor"),
         ("host: web.shop", "host: cart.shop", '"cart" has a traffic policy already: model.yaml:24'),
-        ("  host:", "  subsets: []\n  host:", "rule.yaml:5:3: spec.subsets: subsets is an Istio f"),
+        ("  host:", "  exportTo: []\n  host:", "rule.yaml:5:3: spec.exportTo: exportTo is an Istio f"),
         (
             "7s",
             "7",
