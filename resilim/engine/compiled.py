@@ -106,6 +106,7 @@ def _compile() -> dict[Any, Any]:
             twins[function].compile(signature)
     return twins
 
+
 # State changes of one member in one sweep: it is let back in, and found out by each periodic detector.
 CHANGES_OF_A_SWEEP = 5
 

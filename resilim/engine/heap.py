@@ -14,6 +14,7 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba.core import types
+from numba.core.types.misc import unliteral
 from numba.extending import intrinsic
 
 KIND_BITS = 5
@@ -35,11 +36,10 @@ def jit(function: Callable[..., Any]) -> Any:
     resolve = dispatcher.get_call_template
 
     def resolve_types(arguments: Any, keywords: Any) -> Any:
-        return resolve(tuple(types.unliteral(argument) for argument in arguments), keywords)
+        return resolve(tuple(unliteral(argument) for argument in arguments), keywords)
 
     dispatcher.get_call_template = resolve_types
     return dispatcher
-
 
 
 @intrinsic  # type: ignore[untyped-decorator]

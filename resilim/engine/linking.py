@@ -1,8 +1,8 @@
 """Compile each function of the data plane once, and link and optimise only the entry points.
 
-numba makes every function a library of its own: it links in all that the function calls, optimises the whole, and
-makes machine code of it. A function deep in the call tree is so optimised again at each level above it, and the
-data plane has more than a hundred. Here a library is left as it is until an entry point wants it; the entry
+numba makes every function a library of its own: it links in all that the function calls, optimises the whole,
+and makes machine code of it. A function deep in the call tree is so optimised again at each level above it,
+and the data plane has hundreds. Here a library is left as it is until an entry point wants it; the entry
 point links its whole call tree, each function once, and is optimised as one program.
 """
 
@@ -17,7 +17,7 @@ from numba.core.registry import cpu_target
 from numba.core.runtime.nrt import rtsys
 
 
-class _Part(JITCodeLibrary):
+class _Part(JITCodeLibrary):  # type: ignore[misc]
     """The code of one function, until an entry point links it."""
 
     entries: frozenset[str] = frozenset()

@@ -96,7 +96,9 @@ def _prepare(run: Run, engine: str) -> tuple[MeshEnvironment, Plane]:
 def _checked_members(run: Run) -> list[int]:
     """The members of the clusters that have active health checks."""
     checked = run.tables["checker"]["interval"] > 0
-    return [index for index, cluster in enumerate(run.tables["member"]["cluster"].tolist()) if checked[cluster]]
+    return [
+        index for index, cluster in enumerate(run.tables["member"]["cluster"].tolist()) if checked[cluster]
+    ]
 
 
 def _drain(mesh: Mesh, run: Run) -> None:

@@ -5,32 +5,22 @@
 * A client outside the mesh has no sidecar: no hop, no limits, no connection set-up, and it spreads its
   requests over the hosts in turn, as a plain load balancer would.
 * A timer that cannot fire within the run is left out: it would cost time on every request.
-* All hosts are long in service when the run begins: slow start is for those that come back.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from resilim.plan.detectors import checker_of, detector_of
 from resilim.plan.fleet import Fleet
+from resilim.plan.members import Callers, add_members, add_space
 from resilim.plan.names import CLIENT, CLIENT_PROXY, salt
-from resilim.plan.seats import Priority, Seat, seats
+from resilim.plan.seats import Priority, seats
 from resilim.plan.tables import Tables
 from resilim.plane import balance
-from resilim.plane.balance_space import space_for
-from resilim.plane.records import (
-    UNLIMITED,
-    Cluster,
-    Entry,
-    Group,
-    HostSet,
-    Locality,
-    Member,
-    Pool,
-    Turn,
-)
+from resilim.plane.records import UNLIMITED, Cluster, Pool
 from resilim.spec import law as spec_law
 from resilim.spec.envoy import EnvoySettings
 from resilim.spec.load import ResolvedArm
@@ -75,9 +65,10 @@ class Clusters:
         first = self.tables.size("cluster")
         block = Block(caller, service, subset, self._seen(caller, service, subset))
         localities = ("",) if caller == CLIENT else self.arm.model.services[caller].host_localities
+        known = Counter(filter(None, localities))
         places = {locality: seats(block.of, locality) for locality in dict.fromkeys(localities)}
         for rank, locality in enumerate(localities):
-            self._add(block, rank, places[locality])
+            self._add(block, rank, places[locality], Callers(locality, known))
         return first
 
     def _seen(self, caller: str, service: str, subset: str | None) -> Upstream:
@@ -89,7 +80,7 @@ class Clusters:
     def _is_outside(self, caller: str) -> bool:
         return caller == CLIENT and not self.arm.load.client.sidecar
 
-    def _add(self, block: Block, rank: int, places: tuple[Priority, ...]) -> None:
+    def _add(self, block: Block, rank: int, places: tuple[Priority, ...], callers: Callers) -> None:
         """Put down one cluster with all that belongs to it."""
         cluster = Cluster(
             service=self.fleet.services[block.service],
@@ -103,8 +94,8 @@ class Clusters:
         self.names.append((self._proxy(block.caller, rank), block.service, block.subset or ""))
         index = self.tables.add("cluster", cluster)
         self._add_watch(cluster, block.of)
-        self._add_members(cluster, index, block.service, places)
-        self._add_space(cluster)
+        add_members(self.tables, self.fleet, cluster, block.service, places, callers)
+        add_space(self.tables, cluster)
         self._add_pools(cluster, index)
 
     def _proxy(self, caller: str, rank: int) -> str:
@@ -181,58 +172,10 @@ class Clusters:
             cluster.slow_start_aggression = of.slow_start.aggression
             cluster.slow_start_least = of.slow_start.min_weight_percent / 100
         cluster.locality_weighted = int(of.locality_weighted)
+        if of.envoy.zone_aware_lb_config is not None:
+            cluster.zone_aware = 1
+            cluster.zone_least = of.envoy.zone_aware_lb_config.min_cluster_size
         cluster.panic_threshold = of.panic_threshold
-
-    def _add_members(self, cluster: Cluster, index: int, service: str, places: tuple[Priority, ...]) -> None:
-        """Put down the members, host sets and localities of a cluster."""
-        tables = self.tables
-        cluster.first_member = tables.size("member")
-        cluster.first_set = tables.size("host_set")
-        cluster.sets = len(places)
-        if cluster.locality_weighted:
-            cluster.first_locality = tables.size("locality")
-        for priority, zones in enumerate(places):
-            host_set = HostSet(cluster=index, priority=priority, first_member=tables.size("member"))
-            if cluster.locality_weighted:
-                host_set.first_locality = tables.size("locality")
-                host_set.localities = len(zones)
-            for number, zone in enumerate(zones):
-                if cluster.locality_weighted:
-                    tables.add("locality", Locality(weight=zone.weight))
-                for seat in zone.seats:
-                    member = self._member(cluster, service, seat)
-                    member.cluster, member.priority, member.locality = index, priority, number
-                    tables.add("member", member)
-            host_set.members = tables.size("member") - host_set.first_member
-            tables.add("host_set", host_set)
-        cluster.members = tables.size("member") - cluster.first_member
-
-    def _member(self, cluster: Cluster, service: str, seat: Seat) -> Member:
-        checker = self.tables.records["checker"][-1]
-        host = self.fleet.first_host[service] + seat.rank
-        return Member(
-            host=host,
-            weight=seat.weight,
-            identity=self.fleet.host_salts[host],
-            check_failed=int(checker.interval > 0),
-            excluded=int(checker.interval > 0 and checker.ignore_new_hosts),
-            healthy_since=-cluster.slow_start - 1 if cluster.slow_start else 0,
-        )
-
-    def _add_space(self, cluster: Cluster) -> None:
-        """Put down what the balancer of a cluster needs to work."""
-        tables = self.tables
-        sets = tables.records["host_set"][cluster.first_set :]
-        members = tables.records["member"][cluster.first_member :]
-        localities = tables.records["locality"][cluster.first_locality :] if cluster.locality_weighted else []
-        space = space_for(cluster, sets, members, localities)
-        cluster.first_group = tables.add_fresh("group", Group, space.groups)
-        cluster.first_turn = tables.add_fresh("turn", Turn, space.turns)
-        if space.entries:
-            cluster.first_entry = tables.add_fresh("entry", Entry, space.entries)
-        if space.places:
-            cluster.table, cluster.table_room = tables.hash_room, space.room
-            tables.hash_room += space.places
 
     def _add_pools(self, cluster: Cluster, index: int) -> None:
         """Put down the pools of a cluster, worker by worker."""

@@ -39,7 +39,7 @@ def add_sources(arm: ResolvedArm, tables: Tables, fleet: Fleet, edges: Edges) ->
 
 def _add_users(users: Users, entry: str, mixes: int, tables: Tables) -> None:
     think = tables.law(users.think)
-    after_failure = think if users.think_after_failure is None else tables.law(users.think_after_failure)
+    after_failure = tables.law(users.after_failure)
     for number in range(users.count):
         source = Source(
             user=1,

@@ -12,7 +12,7 @@ from resilim.plane.lists import give_back
 from resilim.plane.machine import CALLS, State, plane, see_to_rows
 from resilim.plane.proxy import clean
 from resilim.plane.records import NONE, Call, Cluster
-from resilim.plane.telemetry import call_ended, count_failure
+from resilim.plane.telemetry import call_ended, charge, count_failure
 from resilim.plane.user import think
 
 
@@ -22,7 +22,7 @@ def end_call(
 ) -> None:
     """A call has its outcome: tell whoever waits for it."""
     if call.parent == filters.SHADOW:
-        end_copy(S, call_index, call, cluster, code == 0 or code >= 400)
+        end_copy(S, call_index, call, cluster, code)
         return
     if call.timer >= 0:
         timers.stop(S.timer_queue[call.timer], S.call, call_index)
@@ -34,7 +34,7 @@ def end_call(
         clean(S, call, cluster)
     is_failure = code >= 400 or code == 0
     if is_failure:
-        count_failure(cluster, code)
+        charge(cluster, code, flags, origin)
     call_ended(S, cluster, now - call.started, is_failure)
     parent = call.parent
     if parent == filters.CLIENT:
@@ -67,7 +67,7 @@ def resume(S: State, index: int, now: int) -> None:
 
 
 @plane
-def end_copy(S: State, call_index: int, call: Call, cluster: Cluster, is_failure: bool) -> None:
+def end_copy(S: State, call_index: int, call: Call, cluster: Cluster, code: int) -> None:
     """A mirrored copy has its outcome, which nobody waits for; it is never retried."""
     if call.timer >= 0:
         timers.stop(S.timer_queue[call.timer], S.call, call_index)
@@ -75,7 +75,8 @@ def end_copy(S: State, call_index: int, call: Call, cluster: Cluster, is_failure
     if call.soiled:
         clean(S, call, cluster)
     cluster.shadows_ended += 1
-    cluster.shadows_failed += int(is_failure)
+    if code >= 400:
+        count_failure(cluster, code)
     give_back(S.supply[CALLS], S.call, call_index)
 
 

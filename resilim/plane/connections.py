@@ -26,17 +26,27 @@ def on_connected(S: State, now: int, connection_index: int) -> None:
     connection = S.connection[connection_index]
     if connection.state != pool.CONNECTING or connection.since != now:
         return
-    pool_index = connection.pool
-    waiting = S.pool[pool_index]
-    cluster = S.cluster[waiting.cluster]
+    waiting = S.pool[connection.pool]
+    if connection.knocks:
+        pool.knock(S, S.cluster[waiting.cluster], connection, connection_index, now)
+        return
     if connection.fails == 0 and S.host[S.member[waiting.member].host].link == REFUSING:
         connection.fails = CONNECT_FAILURE
     if connection.fails == 0:
-        pool.connected(S, cluster, connection_index, now)
-        serve(S, now, pool_index)
+        pool.connected(S, S.cluster[waiting.cluster], connection_index, now)
+        serve(S, now, connection.pool)
         return
     by = pool.REMOTE if connection.fails == CONNECT_FAILURE else pool.LOCAL
-    pool.connect_failed(S, cluster, connection_index, connection.fails, by)
+    connect_failed(S, connection_index, connection.fails, by, now)
+
+
+@plane
+def connect_failed(S: State, connection_index: int, reset: int, by: int, now: int) -> None:
+    """The set-up of a connection fails: tell who waits, or see whether another one is wanted."""
+    pool_index = S.connection[connection_index].pool
+    waiting = S.pool[pool_index]
+    cluster = S.cluster[waiting.cluster]
+    pool.connect_failed(S, cluster, connection_index, reset, by)
     if waiting.failed >= 0:
         push(S, now, FAIL_WAITING, pool_index)
     else:

@@ -3,8 +3,8 @@
 * Crashed: its connections are closed, so requests on them end with UC; new connections are refused, UF. Its
   queue and its work are gone: what it was at work on is moved to a graveyard, a host without a queue, where
   its events run out; nobody waits for the answers.
-* Unreachable: packets are dropped. New connections time out; requests on old ones, and answers, are lost, and
-  only a timeout of the caller ends the waiting. Nothing that was lost comes back when the host does.
+* Unreachable: packets are dropped. Set-up of connections, requests and answers are repeated by TCP until the
+  host is back, unless a timeout of the caller ends the waiting.
 * Many requests are reset a few at a time, in events of the same instant.
 """
 

@@ -13,7 +13,7 @@ HANDLERS = (
     timeouts.on_timer,
     connections.on_connected,
     outcome.on_call_again,
-    streams.serve,
+    streams.on_serve,
     connections.fail_waiting,
     connections.on_age,
     connections.on_idle,
@@ -21,4 +21,5 @@ HANDLERS = (
     updates.on_update,
     crash.on_crash,
     connections.cut,
+    host.on_repeat,
 )

@@ -1,7 +1,6 @@
 """What a request meets at the door of its host: a broken link, and the local rate limit of the host's proxy.
 
-* A host that refuses connections (crashed) or does not answer at all (unreachable) gets nothing; what is
-  lost on the way is lost: nobody repeats it but a timeout of the caller.
+* A host that refuses connections (crashed) gets nothing; one that cannot be reached hears nothing.
 * Local rate limit (Envoy 1.40, local_ratelimit.cc): the bucket starts full and fills continuously; a request
   takes one token. `enabled` is the share of requests that are counted, `enforced` the share of those over
   the limit that are refused: 429, flag RL.
@@ -20,14 +19,15 @@ SILENT = 2
 
 # What becomes of a request at the door; any other number is the status of a refusal.
 PASSES = 0
-LOST = -1
+NOBODY_THERE = -1
+NOT_HEARD = -2
 
 
 @plane
 def admit(S: State, host: Host, key: int, now: int) -> int:
-    """Whether a request with luck `key` gets in: PASSES, LOST, or the status of the refusal."""
+    """Whether a request with luck `key` gets in: PASSES, why not, or the status of the refusal."""
     if host.link != UP:
-        return LOST
+        return NOT_HEARD if host.link == SILENT else NOBODY_THERE
     if host.bucket >= 0:
         return limit(S.bucket[host.bucket], key, now)
     return PASSES

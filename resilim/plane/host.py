@@ -6,15 +6,15 @@
 * Calls of one step are made at the same time; the step ends when the last one has its outcome.
   If one that is not optional failed, the endpoint answers 500 and makes no further step.
 * A failing host does the next piece of own work of a request and then answers with its fail code, or resets.
-* A request that is lost on the way to a host, or whose answer is, keeps its record until its caller gives up.
+* What is sent to or from a host that cannot be reached is sent again after 200, 400, 800, ... ms, as TCP
+  does, until it arrives or its caller has given up. What is sent to a crashed host is lost.
 """
 
 from __future__ import annotations
 
 from resilim.plane.flags import NO_FLAG, RL
-from resilim.plane.gate import LOST as LOST_AT_THE_GATE
-from resilim.plane.gate import PASSES, UP, admit
-from resilim.plane.kinds import REPLY, RUN
+from resilim.plane.gate import NOBODY_THERE, NOT_HEARD, PASSES, SILENT, UP, admit
+from resilim.plane.kinds import REPEAT, REPLY, RUN
 from resilim.plane.lists import give_back, join_host_queue, leave_host_queue
 from resilim.plane.luck import FAILING, MAKES_CALL, duration, uniform
 from resilim.plane.machine import ATTEMPTS, State, plane, push, scramble
@@ -25,6 +25,10 @@ from resilim.plane.records import NONE, Attempt, Host, Step
 WORK = 0
 CALLS_OUT = 1
 END = 2
+
+# Linux's shortest retransmission timeout, ns; it doubles up to about two minutes.
+_TCP_REPEATS_AFTER = 200_000_000
+_MOST_DOUBLINGS = 9
 
 # Instead of the next step of an attempt: its answer is given; it, or its answer, is lost.
 ANSWERED = -1
@@ -52,12 +56,14 @@ def on_reach(S: State, now: int, index: int) -> None:
 
 @plane
 def enters(S: State, host: Host, attempt: Attempt, index: int, now: int) -> bool:
-    """Whether a request passes the gate of its host; otherwise it is lost or has its answer."""
+    """Whether a request passes the gate of its host; otherwise it is lost, comes later or has its answer."""
     verdict = admit(S, host, attempt.key, now)
     if verdict == PASSES:
         return True
-    if verdict == LOST_AT_THE_GATE:
+    if verdict == NOBODY_THERE:
         lose(S, attempt, index)
+    elif verdict == NOT_HEARD:
+        repeat(S, attempt, index, now)
     else:
         attempt.begun = now
         fail(attempt, verdict, RL, host.service)
@@ -144,9 +150,42 @@ def answer(S: State, host: Host, attempt: Attempt, index: int, now: int) -> None
     if attempt.call < 0:
         waste(S, host, attempt, index, now)
     elif host.gate and host.link != UP:
-        lose(S, attempt, index)
+        answer_in_vain(S, host, attempt, index, now)
     else:
         push(S, now + attempt.way_back, REPLY, index)
+
+
+@plane
+def answer_in_vain(S: State, host: Host, attempt: Attempt, index: int, now: int) -> None:
+    """An answer does not get away from its host."""
+    if host.link == SILENT:
+        repeat(S, attempt, index, now)
+    else:
+        lose(S, attempt, index)
+
+
+@plane
+def repeat(S: State, attempt: Attempt, index: int, now: int) -> None:
+    """A request or an answer was not heard: TCP sends it again, each time after twice the time."""
+    push(S, now + (_TCP_REPEATS_AFTER << min(attempt.awaiting, _MOST_DOUBLINGS)), REPEAT, index)
+    attempt.awaiting += 1
+
+
+@plane
+def on_repeat(S: State, now: int, index: int) -> None:
+    """A request or an answer that was not heard is sent again."""
+    attempt = S.attempt[index]
+    host = S.host[attempt.host]
+    if attempt.call >= 0 and host.link == SILENT:
+        repeat(S, attempt, index, now)
+        return
+    attempt.awaiting = 0
+    if attempt.step == ANSWERED:
+        answer(S, host, attempt, index, now)
+    elif attempt.call < 0:
+        give_back(S.supply[ATTEMPTS], S.attempt, index)
+    else:
+        on_reach(S, now, index)
 
 
 @plane

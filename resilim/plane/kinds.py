@@ -21,6 +21,7 @@ STREAM_END = 11  # attempt: has reached the maximum stream duration
 UPDATE = 12  # host set: a merged update reaches the balancer
 CRASH = 13  # host: the next requests on connections to it are reset
 CUT = 14  # connection: the next streams of it are reset
+REPEAT = 15  # attempt: what was not heard is sent again
 
 # State changes.
 EJECTED = 0  # member

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from resilim.plane import outlier, pool, retry
 from resilim.plane.calls import end_call
-from resilim.plane.flags import NO_FLAG
+from resilim.plane.flags import NO_FLAG, UMSDR, UT
 from resilim.plane.host import waste
 from resilim.plane.kinds import CALL_AGAIN, CUT
 from resilim.plane.lists import give_back
@@ -21,7 +21,6 @@ from resilim.plane.resets import (
     CONNECT_FAILURE,
     CONNECT_TIMEOUT,
     GRPC,
-    LOCAL_RESET,
     PROTOCOL_ERROR,
     REMOTE_RESET,
     TERMINATION,
@@ -88,7 +87,8 @@ def answered(
     if wanted and (call.attempt >= 0 or call.scheduled):
         member.rq_error += 1
         return
-    if 500 <= code < GRPC:
+    status = code if code < GRPC else outlier.http_status(code - GRPC)
+    if 500 <= status < 600:
         member.rq_error += 1
     else:
         member.rq_success += 1
@@ -143,7 +143,7 @@ def failed(
     if verdict == retry.RETRY_NOW:
         try_again(S, call_index, call, cluster, route, member_index, now)
     elif call.attempt < 0 and call.scheduled == 0:
-        code = 504 if reset == LOCAL_RESET else status_of(reset)
+        code = route.timeout_code if flag in (UT, UMSDR) else status_of(reset)
         end_call(S, call_index, call, cluster, code, flag | verdict, cluster.service, now)
     elif verdict != NO_FLAG:
         call.soiled = 1

@@ -7,11 +7,13 @@
   cluster, over all its hosts and workers. Admission asks `count < limit`; a refusal is a 503 with flag UO.
 * `max_requests` is asked when a request meets its connection, HTTP/1.1 too; so a request may wait first
   and be refused then, and the connection stays free.
-* A pool wants a connection while (waiting + active) * preconnect ratio > connecting + active streams; that is
+* A pool wants a connection while (waiting + active) * preconnect ratio > connecting + spare + active streams,
+  spare ones being those that established connections could take at once (counted since 1.33.1); that is
   waiting > connecting with the ratio 1, or when the host is not healthy. It opens at most three at a time,
   and only below the limits of the cluster and of the host; but a pool without any connection may always
   open one.
-* Set-up has a timeout, TLS included. When it fails, every request that waits in the pool fails, newest first.
+* Set-up has a timeout, TLS included; a host that does not answer is asked again after 1, 3, 7, ... s. When
+  it fails, every request that waits in the pool fails, newest first.
 * Resetting a stream (a timeout) closes an HTTP/1.1 connection; HTTP/2 keeps it.
 * A connection drains after its last permitted request, at its maximum age, at GOAWAY, and when its host is
   ejected or fails its health check: it takes no more requests and closes when its last stream ends, at once
@@ -58,7 +60,10 @@ LOCAL = 0
 REMOTE = 1
 
 _MOST_OPENED_AT_ONCE = 3
-_TCP_TIMEOUT = 127_000_000_000  # ns; Linux gives up after six repetitions, when nobody gives up before
+
+# Linux asks again after 1, 3, 7, ... s when there is no answer, and gives up after six times; ns.
+_TCP_REPEATS_AFTER = 1_000_000_000
+_TCP_TIMEOUT = 127 * _TCP_REPEATS_AFTER
 
 
 # ---------------------------------------------------------------- requests
@@ -190,7 +195,7 @@ def open_connections(S: State, cluster: Cluster, pool_index: int, now: int) -> N
     pool = S.pool[pool_index]
     member = S.member[pool.member]
     for _ in range(_MOST_OPENED_AT_ONCE):
-        if not is_needed(cluster, pool, member):
+        if not is_needed(S, cluster, pool, member):
             return
         allowed = is_allowed(cluster, member)
         if not allowed:
@@ -203,12 +208,23 @@ def open_connections(S: State, cluster: Cluster, pool_index: int, now: int) -> N
 
 
 @plane
-def is_needed(cluster: Cluster, pool: Pool, member: Member) -> bool:
+def is_needed(S: State, cluster: Cluster, pool: Pool, member: Member) -> bool:
     """Whether the requests of a pool want one connection more."""
     if cluster.preconnect > 1.0 and is_healthy(member):
         wanted = (pool.waiting + pool.active) * cluster.preconnect
-        return wanted > pool.connecting_capacity + pool.active
+        return wanted > pool.connecting_capacity + spare_streams(S, cluster, pool) + pool.active
     return pool.waiting > pool.connecting_capacity
+
+
+@plane
+def spare_streams(S: State, cluster: Cluster, pool: Pool) -> int:
+    """Streams that the established connections of a pool could take at once."""
+    spare = 0
+    index = pool.ready
+    while index >= 0:
+        spare += capacity(cluster, S.connection[index])
+        index = S.connection[index].next
+    return spare
 
 
 @plane
@@ -229,16 +245,19 @@ def preconnect(S: State, cluster: Cluster, pool_index: int, ratio: float, now: i
     pool = S.pool[pool_index]
     member = S.member[pool.member]
     if ratio > 0.0 and is_healthy(member):
-        wanted = (pool.waiting + pool.active + 1) * ratio > pool.connecting_capacity + pool.active
+        supply = pool.connecting_capacity + spare_streams(S, cluster, pool) + pool.active
+        wanted = (pool.waiting + pool.active + 1) * ratio > supply
     else:
-        wanted = is_needed(cluster, pool, member)
+        wanted = is_needed(S, cluster, pool, member)
     if not wanted:
         return False
-    if not is_allowed(cluster, member):
+    allowed = is_allowed(cluster, member)
+    if not allowed:
         cluster.cx_overflow += 1
-        return False
+        if pool.connections > 0:
+            return False
     connect(S, cluster, pool_index, now)
-    return True
+    return allowed
 
 
 @plane
@@ -263,23 +282,43 @@ def connect(S: State, cluster: Cluster, pool_index: int, now: int) -> None:
         cluster.pools_active += 1
     pool.connecting_capacity += capacity(cluster, connection)
     list_connecting(pool, S.connection, index)
-    member = S.member[pool.member]
-    member.cx_active += 1
+    S.member[pool.member].cx_active += 1
     cluster.cx_active += 1
     cluster.cx_total += 1
-    key = scramble(cluster.key, cluster.cx_total)
-    delay = duration(S.law[cluster.connect], scramble(key, CONNECT))
-    link = S.host[member.host].link
-    if link == REFUSING:
-        connection.fails = CONNECT_FAILURE
-    elif cluster.handshake >= 0:
-        delay += duration(S.law[cluster.handshake], scramble(key, HANDSHAKE))
+    connection.serial = cluster.cx_total
+    connection.idle_since = now
+    knock(S, cluster, connection, index, now)
+
+
+@plane
+def knock(S: State, cluster: Cluster, connection: Connection, index: int, now: int) -> None:
+    """Ask the host for a connection that is wanted since `idle_since`, for the first time or again."""
+    link = S.host[S.member[S.pool[connection.pool].member].host].link
+    if link == SILENT:
+        connection.knocks = 1
+        at = 2 * now - connection.idle_since + _TCP_REPEATS_AFTER
+    else:
+        connection.knocks = 0
+        at = now + set_up_time(S, cluster, connection, link)
+        if link == REFUSING:
+            connection.fails = CONNECT_FAILURE
     timeout = cluster.connect_timeout if cluster.connect_timeout > 0 else _TCP_TIMEOUT
-    if link == SILENT or delay >= timeout:
-        delay = timeout
+    if at >= connection.idle_since + timeout:
+        connection.knocks = 0
         connection.fails = CONNECT_TIMEOUT
-    connection.since = now + delay
-    push(S, connection.since, CONNECTED, index)
+        at = connection.idle_since + timeout
+    connection.since = at
+    push(S, at, CONNECTED, index)
+
+
+@plane
+def set_up_time(S: State, cluster: Cluster, connection: Connection, link: int) -> int:
+    """How long the set-up of a connection takes once its host hears of it, or until it is refused, ns."""
+    key = scramble(cluster.key, connection.serial)
+    time = duration(S.law[cluster.connect], scramble(key, CONNECT))
+    if link != REFUSING and cluster.handshake >= 0:
+        time += duration(S.law[cluster.handshake], scramble(key, HANDSHAKE))
+    return time
 
 
 @plane
@@ -414,11 +453,11 @@ def cut_idle(S: State, cluster: Cluster, pool_index: int) -> None:
 
 @plane
 def cancel_surplus(S: State, cluster: Cluster, pool_index: int) -> None:
-    """Close one connecting connection that no waiting request needs any more."""
+    """Close the newest connecting connection if the requests do not want it any more."""
     pool = S.pool[pool_index]
     if pool.connecting >= 0:
-        spare = capacity(cluster, S.connection[pool.connecting])
-        if pool.waiting <= pool.connecting_capacity - spare:
+        others = pool.connecting_capacity - capacity(cluster, S.connection[pool.connecting])
+        if (pool.waiting + pool.active) * cluster.preconnect <= others + pool.active:
             close(S, cluster, pool.connecting, LOCAL)
 
 

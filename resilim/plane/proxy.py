@@ -20,7 +20,7 @@ from resilim.plane.lists import give_back, take
 from resilim.plane.luck import ATTEMPT, HOPS, RESELECT, WORKER, below, duration, other_half
 from resilim.plane.machine import ATTEMPTS, CALLS, TRIED, State, plane, push, scramble
 from resilim.plane.records import NONE, Attempt, Call, Cluster, Route
-from resilim.plane.telemetry import call_ended, count_failure
+from resilim.plane.telemetry import call_ended, charge
 from resilim.plane.user import hash_key
 
 
@@ -69,7 +69,7 @@ def begin_call(
     give_back(S.supply[CALLS], S.call, index)
     call_ended(S, cluster, 0, code >= 400)
     if code >= 400:
-        count_failure(cluster, code)
+        charge(cluster, code, world.flags, cluster.service)
     return NONE
 
 

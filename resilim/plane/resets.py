@@ -7,7 +7,7 @@ A reset travels where a status would, as a negative number; so one field says ho
 
 from __future__ import annotations
 
-from resilim.plane.flags import NO_FLAG, UC, UF, UO, UPE, UR
+from resilim.plane.flags import LR, UC, UF, UO, UPE, UR
 from resilim.plane.machine import plane
 
 LOCAL_RESET = -1  # by the caller's proxy itself: a per-try timeout
@@ -24,7 +24,7 @@ GRPC = 1000
 
 @plane
 def flag_of(reset: int) -> int:
-    """The response flag of a reset; none for a local one, which has its own reason."""
+    """The response flag of a reset; a local one by a timeout has that of the timeout instead."""
     if reset in (CONNECT_FAILURE, CONNECT_TIMEOUT):
         return UF
     if reset == TERMINATION:
@@ -35,7 +35,7 @@ def flag_of(reset: int) -> int:
         return UPE
     if reset == OVERFLOW:
         return UO
-    return NO_FLAG
+    return LR
 
 
 @plane

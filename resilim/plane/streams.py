@@ -1,7 +1,8 @@
 """Streams: attempts get connections and give them back.
 
-* A stream that becomes free goes to the request that has waited longest, at once; a further one gets its own
-  event of the same instant.
+* A stream that becomes free goes to the request that has waited longest, at once. What is left is seen to
+  once, at the end of the instant: further streams, and whether connections have to be opened. (Envoy hands all
+  of them over in the next turn of its event loop, so there a request that arrives in that moment may be first.)
 * An attempt that is given up (timeout, client gone, another one won) leaves the pending queue, or has its
   stream reset. Its host does not notice: the record is kept until the host is done with it, and the late
   answer is dropped.
@@ -22,22 +23,39 @@ from resilim.plane.records import NONE, Attempt, Call, Cluster
 
 @plane
 def serve(S: State, now: int, pool_index: int) -> None:
-    """Let the first waiting request of a pool have a ready connection; a further one gets its own event."""
+    """A connection may be free: let the first waiting request have it, and see to the rest later."""
+    serve_first(S, now, pool_index)
     waiting = S.pool[pool_index]
+    if waiting.head >= 0 and waiting.serving == 0:
+        waiting.serving = 1
+        push(S, now, SERVE, pool_index)
+
+
+@plane
+def on_serve(S: State, now: int, pool_index: int) -> None:
+    """Everything else of an instant has happened: does a request still wait in the pool?"""
+    waiting = S.pool[pool_index]
+    waiting.serving = 0
+    if waiting.ready >= 0:
+        serve(S, now, pool_index)
+    elif waiting.head >= 0:
+        pool.open_connections(S, S.cluster[waiting.cluster], pool_index, now)
+
+
+@plane
+def serve_first(S: State, now: int, pool_index: int) -> None:
+    """Let the first waiting request of a pool have a ready connection."""
+    waiting = S.pool[pool_index]
+    if waiting.head < 0 or waiting.ready < 0:
+        return
     cluster = S.cluster[waiting.cluster]
-    if waiting.head >= 0 and waiting.ready >= 0:
-        index = waiting.head
-        attempt = S.attempt[index]
-        pool.leave(S, cluster, index)
-        if pool.bind(S, cluster, waiting, attempt) == pool.BOUND:
-            send(S, cluster, S.route[S.call[attempt.call].route], attempt, index, now)
-        else:
-            refuse(S, cluster, index, now)
-    if waiting.head >= 0:
-        if waiting.ready >= 0:
-            push(S, now, SERVE, pool_index)
-        else:
-            pool.open_connections(S, cluster, pool_index, now)
+    index = waiting.head
+    attempt = S.attempt[index]
+    pool.leave(S, cluster, index)
+    if pool.bind(S, cluster, waiting, attempt) == pool.BOUND:
+        send(S, cluster, S.route[S.call[attempt.call].route], attempt, index, now)
+    else:
+        refuse(S, cluster, index, now)
 
 
 @plane

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from math import log
 
+from resilim.plane.flags import FI, NC, NR, UMSDR
 from resilim.plane.machine import State, plane
 from resilim.plane.records import Cluster
 
@@ -19,6 +20,9 @@ BUCKETS = OCTAVES * BUCKETS_PER_OCTAVE
 BUCKETS_PER_E_FOLD = BUCKETS_PER_OCTAVE / log(2.0)
 FIRST = 10 * BUCKETS_PER_OCTAVE  # log2(OFFSET) octaves below the first bucket
 
+# With one of these flags Envoy charges no cluster with the status.
+UNCHARGED = FI | NR | NC | UMSDR
+
 
 @plane
 def call_ended(S: State, cluster: Cluster, latency: int, failed: bool) -> None:
@@ -28,6 +32,15 @@ def call_ended(S: State, cluster: Cluster, latency: int, failed: bool) -> None:
         cluster.calls_failed += 1
     bucket = int(log(latency + OFFSET) * BUCKETS_PER_E_FOLD) - FIRST
     S.histogram[cluster.service * BUCKETS + bucket] += 1
+
+
+@plane
+def charge(cluster: Cluster, code: int, flags: int, origin: int) -> None:
+    """Count a call that failed, unless the caller's own proxy ended it without asking the cluster."""
+    if flags & UNCHARGED and origin == cluster.service:
+        cluster.rq_uncharged += 1
+    else:
+        count_failure(cluster, code)
 
 
 @plane
@@ -44,6 +57,15 @@ def count_failure(cluster: Cluster, code: int) -> None:
         cluster.rq_4xx += 1
     else:
         cluster.calls_left += 1
+
+
+@plane
+def uncharge(cluster: Cluster, code: int) -> None:
+    """Take back the count of a 5xx that hit no attempt: a route timeout during a back-off."""
+    cluster.rq_uncharged += 1
+    cluster.rq_5xx -= 1
+    if code == 504:
+        cluster.rq_504 -= 1
 
 
 @plane

@@ -17,6 +17,7 @@ from resilim.plane.outcome import failed, try_again
 from resilim.plane.records import NONE, Attempt, Call, Cluster
 from resilim.plane.resets import LOCAL_RESET
 from resilim.plane.streams import forget, give_up
+from resilim.plane.telemetry import uncharge
 
 
 @plane
@@ -39,6 +40,7 @@ def route_timeout(S: State, call_index: int, now: int) -> None:
     call.timer = NONE
     cluster = S.cluster[call.cluster]
     route = S.route[call.route]
+    hits_nothing = call.attempt < 0
     while call.attempt >= 0:
         index = call.attempt
         attempt = S.attempt[index]
@@ -50,6 +52,8 @@ def route_timeout(S: State, call_index: int, now: int) -> None:
         give_up(S, cluster, index, now)
     code = 0 if route.timeout_flag == DC else route.timeout_code
     end_call(S, call_index, call, cluster, code, route.timeout_flag, cluster.service, now)
+    if hits_nothing and code >= 500:
+        uncharge(cluster, code)
 
 
 @plane
@@ -70,14 +74,14 @@ def per_try_timeout(S: State, index: int, now: int) -> None:
     call_index = attempt.call
     call = S.call[call_index]
     cluster = S.cluster[call.cluster]
-    member = S.member[attempt.member]
-    member.rq_timeout += 1
+    route = S.route[call.route]
     if cluster.watched:
-        outlier.report(S, call.cluster, attempt.member, outlier.TIMEOUT, 504, now)
-    if S.route[call.route].hedges:
+        outlier.report(S, call.cluster, attempt.member, outlier.TIMEOUT, route.timeout_code, now)
+    if route.hedges:
         hedge(S, call_index, call, cluster, attempt, now)
         return
     cluster.rq_per_try_timeout += 1
+    S.member[attempt.member].rq_timeout += 1
     forget(S, call, index)
     give_up(S, cluster, index, now)
     failed(S, call_index, call, attempt.member, LOCAL_RESET, UT, 0, now)
@@ -85,9 +89,11 @@ def per_try_timeout(S: State, index: int, now: int) -> None:
 
 @plane
 def hedge(S: State, call_index: int, call: Call, cluster: Cluster, attempt: Attempt, now: int) -> None:
-    """Send another attempt beside a slow one, if there are retries left."""
+    """Send another attempt beside a slow one, if there is a retry policy and retries are left."""
     route = S.route[call.route]
     attempt.hedged = 1
+    if route.retry_on + route.codes == 0:
+        return
     verdict = retry.decide(S, call, cluster, route, True)
     if verdict == retry.RETRY_NOW:
         try_again(S, call_index, call, cluster, route, attempt.member, now)

@@ -14,7 +14,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from resilim.spec.base import Finding, Strict
 from resilim.spec.law import Law, constant
-from resilim.spec.units import Count, Flag, PositiveDuration, Rate, Share, format_share
+from resilim.spec.units import MILLISECOND, Count, Flag, PositiveDuration, Rate, Share, format_share
 
 MOST_USERS = 100_000
 _OF_OPEN_LOAD = ("arrivals", "burst", "people")
@@ -41,8 +41,21 @@ class Users(Strict):
     )
     think: Law = Field(default=constant(0), description="time between an answer and the next request")
     think_after_failure: Law | None = Field(
-        default=None, description="time between a failure and the next request; absent: think"
+        default=None,
+        description="time between a failure and the next request; absent: think, or 1ms where that is 0ms",
     )
+
+    @property
+    def after_failure(self) -> Law:
+        """The pause after a failure; never nothing, or a user who fails at once would go on for ever."""
+        if self.think_after_failure is not None:
+            return self.think_after_failure
+        return self.think if self.think.mean > 0 else constant(MILLISECOND)
+
+    def rules(self) -> Iterator[Finding]:
+        if self.after_failure.mean == 0:
+            message = "a user who fails at once and tries again at once does so for ever; write a time"
+            yield Finding(("thinkAfterFailure",), message)
 
 
 class Load(Strict):

@@ -180,6 +180,14 @@ class SlowStart(Strict):
     min_weight_percent: Percent = Field(default=10.0, description="least share of its weight")
 
 
+class ZoneAware(Strict):
+    """Callers prefer hosts of their own locality as far as these can take it."""
+
+    min_cluster_size: Annotated[Count, Field(ge=1, le=MOST)] = Field(
+        default=6, description="only with so many healthy hosts"
+    )
+
+
 class HealthChecks(Strict):
     """Checks that callers' proxies make on their own."""
 
@@ -300,6 +308,9 @@ class EnvoySettings(Strict):
     slow_start: SlowStart | None = Field(default=None, description="absent: Istio's warmup")
     locality_weighted: Flag | None = Field(
         default=None, description="true: a locality is chosen by its weight first; absent: Istio's choice"
+    )
+    zone_aware_lb_config: ZoneAware | None = Field(
+        default=None, description="callers prefer hosts of their own locality; absent: they do not"
     )
     fail_traffic_on_panic: Flag = Field(
         default=False, description="true: requests fail when too few hosts are healthy"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from resilim.spec.balancer import LoadBalancer
+from resilim.spec.balancer import LoadBalancer, LocalityLbSetting
 from resilim.spec.base import Finding, Steps
 from resilim.spec.experiment import Fault, Load
 from resilim.spec.model import System
@@ -73,7 +73,7 @@ def _policy_findings(system: System, service: str) -> Iterator[Finding]:
     for steps, policy, of in written:
         if policy is not None:
             yield from _streams_findings(steps, policy, of, service)
-            yield from _locality_findings(steps, policy.load_balancer, of, service)
+            yield from _locality_findings(steps, policy.load_balancer, system, service)
         yield from _ejection_findings(of, service)
 
 
@@ -85,23 +85,37 @@ def _streams_findings(steps: Steps, policy: TrafficPolicy, of: Upstream, service
 
 
 def _locality_findings(
-    steps: Steps, balancer: LoadBalancer | None, of: Upstream, service: str
+    steps: Steps, balancer: LoadBalancer | None, system: System, service: str
 ) -> Iterator[Finding]:
     setting = balancer.locality_lb_setting if balancer else None
-    if setting is None or not setting.enabled:
+    if setting is None or not setting.enabled or not (setting.distribute or setting.failover):
         return
     steps = (*steps, "loadBalancer", "localityLbSetting")
-    if of.service.localities is None:
-        if setting.distribute or setting.failover:
-            message = f"the hosts of {service} have no localities; write services.{service}.localities"
-            yield Finding(steps, message)
+    own = system.services[service].localities
+    if own is None:
+        message = f"the hosts of {service} have no localities; write services.{service}.localities"
+        yield Finding(steps, message)
         return
-    known = tuple(of.service.localities)
+    everywhere = tuple(
+        dict.fromkeys(name for other in system.services.values() for name in other.localities or ())
+    )
+    for place, name, is_own in _localities_named(setting):
+        known = tuple(own) if is_own else everywhere
+        if not any(locality_matches(locality, name) for locality in known):
+            whose = f"host of {service}" if is_own else "host of the model"
+            message = f"no {whose} is in {quoted(name)}; there is {one_of(known)}"
+            yield Finding((*steps, *place), message, nearest(name, known))
+
+
+def _localities_named(setting: LocalityLbSetting) -> Iterator[tuple[Steps, str, bool]]:
+    """Every locality that a setting names: where, its name, and whether it is to be one of the service."""
     for index, distribute in enumerate(setting.distribute):
+        yield ("distribute", index, "from"), distribute.from_, False
         for name in distribute.to:
-            if not any(locality_matches(locality, name) for locality in known):
-                message = f"no host of {service} is in {quoted(name)}; there is {one_of(known)}"
-                yield Finding((*steps, "distribute", index, "to", name), message, nearest(name, known))
+            yield ("distribute", index, "to", name), name, True
+    for index, failover in enumerate(setting.failover):
+        yield ("failover", index, "from"), failover.from_, False
+        yield ("failover", index, "to"), failover.to, True
 
 
 def locality_matches(locality: str, pattern: str) -> bool:
@@ -144,10 +158,29 @@ def _envoy_findings(system: System, service: str) -> Iterator[Finding]:
     if envoy.fail_traffic_on_panic and of.panic_threshold == 0:
         message = "failTrafficOnPanic has no effect: with a panic threshold of 0 there is no panic"
         yield Finding((*steps, "failTrafficOnPanic"), message)
-    if envoy.locality_weighted and of.service.localities is None:
-        message = f"the hosts of {service} have no localities; write services.{service}.localities"
-        yield Finding((*steps, "localityWeighted"), message)
+    yield from _envoy_locality_findings(of, service)
     yield from _weight_findings(of, service)
+
+
+def _envoy_locality_findings(of: Upstream, service: str) -> Iterator[Finding]:
+    keys = {
+        "localityWeighted": of.envoy.locality_weighted,
+        "zoneAwareLbConfig": of.envoy.zone_aware_lb_config,
+    }
+    given = [key for key, value in keys.items() if value]
+    if given and of.service.localities is None:
+        message = f"the hosts of {service} have no localities; write services.{service}.localities"
+        yield Finding(("envoy", service, given[0]), message)
+    elif of.envoy.zone_aware_lb_config is not None:
+        steps: Steps = ("envoy", service, "zoneAwareLbConfig")
+        if of.locality_weighted:
+            yield Finding(steps, "localities are chosen by weight here; only one of the two is possible")
+        elif of.fails_over:
+            message = (
+                "with outlierDetection, hosts have priorities by their distance, and the first of them has"
+                " one zone only; write localityLbSetting: {enabled: false}"
+            )
+            yield Finding(steps, message)
 
 
 def _weight_findings(of: Upstream, service: str) -> Iterator[Finding]:

@@ -75,8 +75,9 @@ def stats_lines(
 def _requests(cluster: Fields) -> Statistics:
     for field in _REQUESTS:
         yield f"upstream_{field}", cluster[field]
-    completed = cluster["calls_ended"] + cluster["shadows_ended"] - cluster["calls_left"]
-    errors = cluster["rq_5xx"] + cluster["shadows_failed"]  # a copy's status is not kept
+    ended = cluster["calls_ended"] + cluster["shadows_ended"]
+    completed = ended - cluster["calls_left"] - cluster["rq_uncharged"]
+    errors = cluster["rq_5xx"]
     good = completed - cluster["rq_4xx"] - errors
     yield "upstream_rq_completed", completed
     yield "upstream_rq_5xx", errors

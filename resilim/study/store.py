@@ -21,7 +21,7 @@ from typing import Any
 from resilim.study.observation import Observation, pack, unpack
 
 # Raised when the same run may give another recording than before.
-SEMANTICS = 1
+SEMANTICS = 2
 
 _LONGEST = 40  # characters of a name of a file
 _DIGITS = 10

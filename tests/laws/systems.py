@@ -158,7 +158,8 @@ def traffic_policies(draw: Draw, multiplexed: bool) -> Tree:
     if draw(st.integers(0, 2)) > 0:
         policy["outlierDetection"] = draw(detectors())
     maybe(draw, balancers(), policy, "loadBalancer")
-    maybe(draw, st.just({"percent": "30", "minRetryConcurrency": "1"}), policy, "retryBudget")
+    if "maxRetries" not in http:
+        maybe(draw, st.just({"percent": "30", "minRetryConcurrency": "1"}), policy, "retryBudget")
     return policy
 
 
@@ -216,7 +217,6 @@ def envoys(draw: Draw, versions: bool) -> Tree:
     checks = {"timeout": "10ms", "interval": "40ms", "unhealthyThreshold": "2", "healthyThreshold": "2"}
     maybe(draw, st.just(checks | {"noTrafficInterval": "50ms"}), made, "healthChecks")
     maybe(draw, st.just("5%"), made, "dropOverload")
-    maybe(draw, st.just("true"), made, "failTrafficOnPanic")
     maybe(draw, ms(5, 40), made, "maxStreamDuration")
     bucket = {"maxTokens": "5", "tokensPerFill": "10", "fillInterval": "50ms"}
     limit = {"tokenBucket": bucket, "filterEnabled": "100%", "filterEnforced": draw(st.sampled_from(["100%", "50%"]))}
@@ -225,7 +225,10 @@ def envoys(draw: Draw, versions: bool) -> Tree:
         maybe(draw, st.just({"v1": "3", "v2": "1"}), made, "weights")
     # Most systems have few of these, so that they do not hide each other.
     kept = draw(st.lists(st.sampled_from(sorted(made)), max_size=3, unique=True)) if made else []
-    return {key: made[key] for key in kept}
+    made = {key: made[key] for key in kept}
+    if made.get("healthyPanicThreshold", "0") != "0":
+        maybe(draw, st.just("true"), made, "failTrafficOnPanic")
+    return made
 
 
 RETRY_ON = [
@@ -284,7 +287,7 @@ KINDS = [
 
 
 @st.composite
-def faults(draw: Draw, names: list[str], closed: bool) -> list[Tree]:
+def faults(draw: Draw, services: Mapping[str, Tree], closed: bool) -> list[Tree]:
     """Up to five faults; those of one kind may overlap."""
     made: list[Tree] = []
     for number in range(draw(st.sampled_from([3, 4, 5, 2, 1, 0]))):
@@ -295,7 +298,7 @@ def faults(draw: Draw, names: list[str], closed: bool) -> list[Tree]:
         if kind == "load-surge":
             fault["factor"] = draw(st.sampled_from(["0.3", "2", "4"]))
         else:
-            fault["service"] = draw(st.sampled_from(names))
+            fault["service"] = draw(st.sampled_from(list(services)))
             maybe(draw, st.just("1"), fault, "hosts")
         if kind == "slow-host":
             fault["factor"] = draw(st.sampled_from(["3", "20"]))
@@ -304,9 +307,10 @@ def faults(draw: Draw, names: list[str], closed: bool) -> list[Tree]:
         if kind == "failing-host":
             fault["code"] = draw(st.sampled_from(["500", "503", "504", "409"]))
         if kind == "resetting-host":
-            fault["how"] = draw(
-                st.sampled_from(["connection-close", "stream-reset", "refused-stream", "protocol-error"])
-            )
+            ways = ["connection-close", "protocol-error"]
+            if services[fault["service"]]["protocol"] != "http1":
+                ways += ["stream-reset", "refused-stream"]
+            fault["how"] = draw(st.sampled_from(ways))
         made.append(fault)
     return made
 
@@ -359,7 +363,7 @@ def systems(draw: Draw, patient: bool = True) -> Run:
         made, mesh={"sidecar": sidecar}, trafficPolicies=policies, routes=ways, subsets=subsets, envoy=envoy
     )
     load = draw(loads(client))
-    experiment = experiment_of(1, client, draw(faults(list(made), "users" in load)))
+    experiment = experiment_of(1, client, draw(faults(made, "users" in load)))
     experiment["load"] = load
     run = resolve(model, experiment)
     return replace(run, seed=draw(st.integers(0, 2**63 - 1)))

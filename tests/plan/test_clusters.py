@@ -169,7 +169,17 @@ def test_weights_of_localities() -> None:
     assert len(members_of(eu)) == 4
     assert weights(us) == [2, 2, 2]
     assert len(members_of(us)) == 6
-    assert len(localities) == 3 * 2 + 3
+    assert len(localities) == 3 * 2 + 3 + 4 * 2  # and those of zone-aware routing
+
+
+def test_zone_aware_routing() -> None:
+    clusters = [records("cluster")[index] for index in block("pay")]
+    assert [cluster.zone for cluster in clusters] == [NONE, NONE, 1, 0]
+    assert {(one.zone_aware, one.zone_least, one.zone_callers, one.zones) for one in clusters} == {
+        (1, 2, 4, 3)
+    }
+    first = clusters[0].first_locality
+    assert [one.callers for one in records("locality")[first : first + 2]] == [1, 1]
 
 
 def test_hosts_are_long_in_service_when_hosts_start_slowly() -> None:

@@ -27,7 +27,7 @@ def main() -> int:
     else:
         print(text)
     differing = [one.row.id for rows in compared for one in rows if not (one.agrees or one.row.known)]
-    print(f"differs: {', '.join(differing)}" if differing else "all agree", file=sys.stderr)
+    print(f"differs: {', '.join(differing)}" if differing else "no surprises", file=sys.stderr)
     return 1 if differing else 0
 
 

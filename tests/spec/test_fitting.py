@@ -195,6 +195,7 @@ SETTINGS = [
     ),
     ("weights: {v1: 2}", f'{IN_ENVOY}.weights.v1: there is no version of cart "v1"'),
     ("weights: {v1: 0}", f"{IN_ENVOY}.weights.v1: 0 is too small: at least 1"),
+    ("zoneAwareLbConfig: {}", f"{IN_ENVOY}.zoneAwareLbConfig: the hosts of cart have no localities"),
     ("localityWeighted: true", f"{IN_ENVOY}.localityWeighted: the hosts of cart have no localities"),
     ("{failTrafficOnPanic: true, healthyPanicThreshold: 0}", "with a panic threshold of 0 there is no panic"),
     ("healthChecks: {timeout: 1s, interval: 1s, healthyThreshold: 1}", '"unhealthyThreshold" is missing'),
@@ -265,6 +266,7 @@ LOADS = [
     ("{users: {count: 1}, burst: 3}", "load.burst: burst belongs to a rate, not to users"),
     ("{users: {count: 1}, people: 3}", "load.people: people belongs to a rate, not to users"),
     ("{users: {count: 1}, arrivals: even}", "load.arrivals: arrivals belongs to a rate, not to users"),
+    ("{users: {count: 1, thinkAfterFailure: 0ms}}", "fails at once and tries again at once does so for ever"),
     ("{rate: 1/s, burst: 0}", "load.burst: 0 is too small: at least 1"),
 ]
 
@@ -343,13 +345,27 @@ def test_the_longest_ejection_is_checked_with_the_base_of_istio(folder: Folder) 
         load_experiment(E, [f"{path}=31s"])
 
 
-def test_localities_that_no_host_is_in(folder: Folder) -> None:
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (
+            "distribute: [{from: eu/*, to: {eu/a: 60, eu/b: 40}}]",
+            'distribute[0].to.eu/b: no host of cart is in "eu/b"; there is eu/a, us/a (did you mean "eu/a"?)',
+        ),
+        (
+            "distribute: [{from: eu/b/*, to: {'*': 100}}]",
+            'distribute[0].from: no host of the model is in "eu/b/*"',
+        ),
+        ("failover: [{from: eu, to: ap}]", 'failover[0].to: no host of cart is in "ap"; there is eu/a, us/a'),
+        ("failover: [{from: ap, to: eu}]", 'failover[0].from: no host of the model is in "ap"'),
+    ],
+)
+def test_localities_that_no_host_is_in(folder: Folder, setting: str, expected: str) -> None:
+    one_arm(folder)
     folder.change(M, "hosts: 4\n", "hosts: 4\n    localities: {eu/a: 1, us/a: 3}\n")
-    setting = "localityLbSetting: {distribute: [{from: eu/*, to: {eu/a: 60, eu/b: 40}}]}"
-    folder.change(M, OLD_POLICY, f"loadBalancer: {{{setting}}}")
-    assert only_problem(folder).endswith(
-        'distribute[0].to.eu/b: no host of cart is in "eu/b"; there is eu/a, us/a (did you mean "eu/a"?)'
-    )
+    balancer = f"loadBalancer: {{localityLbSetting: {{{setting}}}}}"
+    folder.change(M, f"cart:\n    {OLD_POLICY}", f"cart: {{{balancer}, outlierDetection: {{}}}}")
+    assert expected in only_problem(folder)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +379,40 @@ def test_localities_that_no_host_is_in(folder: Folder) -> None:
 def test_localities_are_those_of_the_hosts(folder: Folder, localities: str, expected: str) -> None:
     folder.change(M, "hosts: 4\n", f"hosts: 4\n    localities: {localities}\n")
     assert expected in only_problem(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "policy", "expected"),
+    [
+        ("zoneAwareLbConfig: {}", "outlierDetection: {}", "hosts have priorities by their distance"),
+        (
+            "{zoneAwareLbConfig: {}, localityWeighted: true}",
+            OLD_POLICY,
+            "zoneAwareLbConfig: localities are chosen by weight here; only one of the two is possible",
+        ),
+        ("zoneAwareLbConfig: {minClusterSize: 0}", OLD_POLICY, "minClusterSize: 0 is too small: at least 1"),
+    ],
+)
+def test_zone_aware_routing(folder: Folder, settings: str, policy: str, expected: str) -> None:
+    one_arm(folder)
+    folder.change(M, "hosts: 4\n", "hosts: 4\n    localities: {eu/a: 1, us/a: 3}\n")
+    folder.change(M, OLD_POLICY, policy)
+    add(folder, "envoy", settings)
+    assert expected in only_problem(folder)
+
+
+def test_random_takes_no_notice_of_weights(folder: Folder) -> None:
+    one_arm(folder)
+    folder.change(M, "cart:\n    hosts: 4\n", "cart:\n    versions: {v1: {hosts: 4}}\n")
+    add(folder, "envoy", "{weights: {v1: 2}, lbPolicy: RANDOM}")
+    assert only_problem(folder).endswith("envoy.cart.weights: RANDOM takes no notice of weights")
+
+
+def test_pauses_between_no_retries(folder: Folder) -> None:
+    one_arm(folder)
+    add(folder, "envoy", "retryBackOff: {maxInterval: 1s}")
+    add(folder, "routes", "retries: {attempts: 0}")
+    assert "maxInterval: routes.cart.retries has no attempts" in only_problem(folder)
 
 
 def test_services_that_are_not_there(folder: Folder) -> None:

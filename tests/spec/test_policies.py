@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from resilim.spec.clients import Users
 from resilim.spec.envoy import EnvoyOutlierDetection, EnvoySettings, HealthChecks, LocalRateLimit
 from resilim.spec.model import Sidecar, System
 from resilim.spec.policy import OutlierDetection, RetryBudget, TrafficPolicy, outlier_settings
@@ -245,6 +246,15 @@ def test_mirrors_in_all_spellings() -> None:
     assert shares(mirror=there, mirrorPercent="5") == [0.05]
     assert shares(mirror=there, mirrorPercentage={"value": "0.5"}) == [0.005]
     assert shares(mirrors=[{"destination": there}, {"destination": there, "percentage": {}}]) == [1, 0]
+
+
+def test_a_user_who_fails_pauses() -> None:
+    def pause(**keys: str) -> float:
+        return Users.model_validate({"count": "1"} | keys).after_failure.mean
+
+    assert pause() == MILLISECOND
+    assert pause(think="3s") == 3 * SECOND
+    assert pause(think="3s", thinkAfterFailure="4s") == 4 * SECOND
 
 
 def test_views() -> None:

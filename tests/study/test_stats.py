@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from resilim.engine.simulate import simulate
+from resilim.plan import plan
 from resilim.plane.record import to_array
 from resilim.plane.records import Bucket, Checker, Cluster, Detector, Host, Member
 from resilim.spec import load_experiment
 from resilim.study import envoy_stats, execute
 from resilim.study.conduct import Progress, prepare, run_experiment
-from resilim.study.envoy_stats import STATISTICS, stats_lines
+from resilim.study.envoy_stats import STATISTICS, cluster_statistics, stats_lines
 from resilim.study.estimate import Study
 from resilim.study.observation import observe
 from resilim.study.store import StoreError, file_name
@@ -239,6 +240,39 @@ def test_a_stored_run_of_another_version_is_not_mixed_in(
     monkeypatch.setattr(execute, "observe", lambda *a: replace(observe(*a), recording="another"))
     with pytest.raises(StoreError, match="--fresh"):
         conduct(tmp_path, jobs=1, stats=True)
+
+
+RETRIES = Path(__file__).parents[1] / "published/experiments/retries.yaml"
+
+
+@pytest.mark.parametrize("arm", [0, 1])
+def test_the_statistics_of_the_client_are_what_it_saw(arm: int) -> None:
+    planned = plan(load_experiment(RETRIES).arms[arm])
+    recording = simulate(planned.run.with_seed(7), "python")
+    rows = recording.rows
+    failed = int((rows["code"] == 503).sum())
+    attempts = int(rows["attempts"].sum())
+    written = dict(cluster_statistics(recording, 0))
+    assert planned.names.clusters == (("client", "server", ""),)
+    assert failed > 5
+    wanted = {
+        "upstream_rq_completed": len(rows),
+        "upstream_rq_2xx": len(rows) - failed,
+        "upstream_rq_5xx": failed,
+        "upstream_rq_503": failed,
+        "upstream_rq_total": attempts,
+        "upstream_rq_retry": attempts - len(rows),
+        "retry.upstream_rq_5xx": attempts - len(rows),
+        "upstream_rq_retry_limit_exceeded": failed if arm else 0,
+        "upstream_rq_retry_success": int(((rows["attempts"] > 1) & (rows["code"] == 200)).sum()),
+        "membership_total": 4,
+        "membership_healthy": 4,
+        "upstream_rq_active": 0,
+    }
+    assert {name: written[name] for name in wanted} == wanted
+    assert (
+        written["upstream_cx_total"] == written["upstream_cx_active"] <= written["upstream_rq_pending_total"]
+    )
 
 
 def test_a_rate_limit_is_that_of_its_hosts_proxy() -> None:
