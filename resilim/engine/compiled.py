@@ -83,6 +83,11 @@ def functions() -> dict[str, Callable[..., Any]]:
         numba.config.CACHE_DIR = before
 
 
+def _entry_name(function: Callable[..., Any]) -> str:
+    """The name of an entry point in compiled code: that of no function of the data plane."""
+    return f"entry.{function.__name__}"
+
+
 def _compile() -> dict[Any, Any]:
     """Every data-plane function and entry, with its global names bound to compiled things: its twin."""
     sources = [*PLANE_FUNCTIONS.values(), *loop.HELPERS, *loop.ENTRIES]
@@ -95,13 +100,17 @@ def _compile() -> dict[Any, Any]:
     for function in sources:
         scope = vars(clones[function.__module__])
         copy = FunctionType(function.__code__, scope, function.__name__, function.__defaults__)
-        twins[function] = heap.entry(copy) if function in loop.ENTRIES else heap.jit(copy)
+        if function in loop.ENTRIES:
+            copy.__qualname__ = _entry_name(function)
+            twins[function] = heap.entry(copy)
+        else:
+            twins[function] = heap.jit(copy)
     twins[loop.handle] = make_switch([twins[handler] for handler in HANDLERS])
     for clone in clones.values():
         for name, value in vars(clone).items():
             if isinstance(value, FunctionType | ModuleType) and value in twins:
                 setattr(clone, name, twins[value])
-    with whole_program(frozenset(function.__name__ for function in loop.ENTRIES)):
+    with whole_program(frozenset(map(_entry_name, loop.ENTRIES))):
         for function, signature in loop.ENTRIES.items():
             twins[function].compile(signature)
     return twins

@@ -12,6 +12,15 @@ from resilim.plane.machine import State, announce, make_room, plane
 @plane
 def note_change(S: State, now: int, kind: int, who: int) -> None:
     """Record one state change, and tell whoever waits for it."""
+    log_change(S, now, kind, who)
+    world = S.world[0]
+    if world.listening:
+        announce(S, S.change[world.changes - 1])
+
+
+@plane
+def log_change(S: State, now: int, kind: int, who: int) -> None:
+    """Record what changes no state, but is asked about: nobody waits for it."""
     world = S.world[0]
     make_room(S.change, world.changes)
     change = S.change[world.changes]
@@ -19,5 +28,3 @@ def note_change(S: State, now: int, kind: int, who: int) -> None:
     change.at = now
     change.kind = kind
     change.who = who
-    if world.listening:
-        announce(S, change)

@@ -17,7 +17,7 @@
 from __future__ import annotations
 
 from resilim.plane import pool, updates
-from resilim.plane.changes import note_change
+from resilim.plane.changes import log_change, note_change
 from resilim.plane.kinds import EJECTED, EJECTION_NOT_ENFORCED, EJECTION_REFUSED, UNEJECTED
 from resilim.plane.luck import EJECTION_JITTER, ENFORCING, below
 from resilim.plane.machine import State, plane, scramble
@@ -50,7 +50,7 @@ def detect(S: State, cluster_index: int, member_index: int, by: int, now: int) -
     key = scramble(S.cluster[cluster_index].key, detector.draws)
     detector.draws += 1
     if below(key, ENFORCING, 100) >= enforcing(detector, by):
-        note_change(S, now, EJECTION_NOT_ENFORCED, member_index)
+        log_change(S, now, EJECTION_NOT_ENFORCED, member_index)
     elif S.member[member_index].ejected == 0:
         count_enforced(detector, by)
         eject(S, cluster_index, member_index, key, now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from resilim.plane import outlier, pool, retry
 from resilim.plane.calls import end_call
-from resilim.plane.flags import NO_FLAG, UMSDR, UT
+from resilim.plane.flags import NO_FLAG, UMSDR, UO, UT
 from resilim.plane.host import waste
 from resilim.plane.kinds import CALL_AGAIN, CUT
 from resilim.plane.lists import give_back
@@ -28,6 +28,10 @@ from resilim.plane.resets import (
     status_of,
 )
 from resilim.plane.streams import end_stream, forget, reset_others, serve, stop_timer
+
+# Attempt.hedged: its per-try timeout is over and it goes on; and another attempt is sent for it.
+TIMED_OUT = 1
+HEDGED = 2
 
 
 @plane
@@ -48,7 +52,7 @@ def on_reply(S: State, now: int, index: int) -> None:
     if cluster.watched:
         outlier.response(S, call.cluster, attempt.member, code, now)
     end_stream(S, cluster, attempt, index, now)
-    if code < 400 and call.attempts == 1 and S.route[call.route].codes == 0:
+    if code < 400 and call.soiled == 0 and S.route[call.route].codes == 0:
         S.member[attempt.member].rq_success += 1
         call.attempt = NONE
         give_back(S.supply[ATTEMPTS], S.attempt, index)
@@ -74,8 +78,9 @@ def answered(
     route = S.route[call.route]
     wanted = route.retry_on + route.codes > 0 and retry.qualifies(S, route, code, 1, 0)
     member = S.member[member_index]
-    verdict = NO_FLAG if hedged else retry.decide(S, call, cluster, route, wanted)
+    verdict = NO_FLAG if hedged == HEDGED else retry.decide(S, call, cluster, route, wanted)
     if verdict == retry.RETRY_NOW:
+        call.sent = 1
         member.rq_error += 1
         if code >= 500:
             cluster.retried_5xx += 1
@@ -137,7 +142,7 @@ def failed(
         call.sent = 1
     wanted = route.retry_on > 0 and retry.reset_qualifies(route.retry_on, reset, call.sent)
     verdict = NO_FLAG
-    if hedged == 0:
+    if hedged != HEDGED:
         verdict = retry.decide(S, call, cluster, route, wanted)
     S.member[member_index].rq_error += 1
     if verdict == retry.RETRY_NOW:
@@ -178,5 +183,7 @@ def on_call_again(S: State, now: int, call_index: int) -> None:
             end_call(S, call_index, call, cluster, code, NO_FLAG, cluster.service, now)
         return
     failure = begin_attempt(S, call_index, call, cluster, route, now)
+    if failure == UO:
+        retry.decide(S, call, cluster, route, False)
     if failure != NO_FLAG and call.attempt < 0:
         end_call(S, call_index, call, cluster, 503, failure, cluster.service, now)

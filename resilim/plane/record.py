@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 import numpy as np
@@ -90,7 +91,7 @@ def fresh(cls: type, n: int) -> np.ndarray[Any, Any]:
 def to_array(cls: type[R], records: Sequence[R]) -> np.ndarray[Any, Any]:
     """A numpy record array with the values of `records`."""
     names: tuple[str, ...] = cast(Any, cls).__slots__
-    rows = [tuple(getattr(item, name) for name in names) for item in records]
+    rows = list(map(attrgetter(*names), records))
     return np.array(rows, dtype=dtype_of(cls))
 
 

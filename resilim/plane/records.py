@@ -604,7 +604,7 @@ class Attempt(Record):
     deadline: int = column("of its per-try timeout, ns")
     timed: int = column("1: its per-try timer is running")
     stream_end: int = column("when the maximum stream duration is over, ns")
-    hedged: int = column("1: its per-try timeout has sent another attempt")
+    hedged: int = column("TIMED_OUT or HEDGED of outcome.py once its per-try timeout is over and it goes on")
     older: int = column("attempt of the same call that is still in flight (hedging)", NONE)
     timer_next: int = column("link of the timer queue", NONE)
     timer_prev: int = column("link of the timer queue", NONE)

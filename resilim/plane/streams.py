@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from resilim.plane import pool, timers
+from resilim.plane import pool, retry, timers
 from resilim.plane.calls import end_call
 from resilim.plane.flags import UO
 from resilim.plane.host import LOST
@@ -65,6 +65,7 @@ def refuse(S: State, cluster: Cluster, index: int, now: int) -> None:
     call = S.call[call_index]
     forget(S, call, index)
     give_back(S.supply[ATTEMPTS], S.attempt, index)
+    retry.decide(S, call, cluster, S.route[call.route], False)
     if call.attempt < 0 and call.scheduled == 0:
         end_call(S, call_index, call, cluster, 503, UO, cluster.service, now)
 

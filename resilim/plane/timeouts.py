@@ -1,7 +1,8 @@
 """What happens when time is over: route timeout, per-try timeout, maximum stream duration.
 
 * The route timeout ends the call, whatever its attempts do; it is never retried. The client's patience is
-  one too, with another flag, and blames nobody.
+  one too, with another flag, and blames nobody. A connect timeout of the same instant comes first, because
+  its timer was started first.
 * The per-try timeout resets its attempt, which may be retried; with hedging the attempt goes on, and another
   one is sent beside it if there are retries left.
 * The maximum stream duration resets its attempt.
@@ -12,8 +13,10 @@ from __future__ import annotations
 from resilim.plane import outlier, retry, timers
 from resilim.plane.calls import end_call
 from resilim.plane.flags import DC, UMSDR, UT
-from resilim.plane.machine import State, plane
-from resilim.plane.outcome import failed, try_again
+from resilim.plane.kinds import TIMER
+from resilim.plane.machine import State, plane, push
+from resilim.plane.outcome import HEDGED, TIMED_OUT, failed, try_again
+from resilim.plane.pool import ASIDE
 from resilim.plane.records import NONE, Attempt, Call, Cluster
 from resilim.plane.resets import LOCAL_RESET
 from resilim.plane.streams import forget, give_up
@@ -23,7 +26,11 @@ from resilim.plane.telemetry import uncharge
 @plane
 def on_timer(S: State, now: int, queue_index: int) -> None:
     """The oldest timer of a queue may be due."""
-    if S.timer_queue[queue_index].kind == timers.ROUTE_TIMEOUT:
+    queue = S.timer_queue[queue_index]
+    if queue.kind == timers.ROUTE_TIMEOUT:
+        if is_set_aside(S, queue.head):
+            push(S, now, TIMER, queue_index)
+            return
         index = timers.take_due(S, queue_index, S.call, now)
         if index >= 0:
             route_timeout(S, index, now)
@@ -31,6 +38,15 @@ def on_timer(S: State, now: int, queue_index: int) -> None:
         index = timers.take_due(S, queue_index, S.attempt, now)
         if index >= 0:
             per_try_timeout(S, index, now)
+
+
+@plane
+def is_set_aside(S: State, call_index: int) -> bool:
+    """Whether a call is to hear in a moment that its connection could not be made: that comes first."""
+    if call_index < 0:
+        return False
+    index = S.call[call_index].attempt
+    return index >= 0 and S.attempt[index].connection == ASIDE
 
 
 @plane
@@ -91,14 +107,16 @@ def per_try_timeout(S: State, index: int, now: int) -> None:
 def hedge(S: State, call_index: int, call: Call, cluster: Cluster, attempt: Attempt, now: int) -> None:
     """Send another attempt beside a slow one, if there is a retry policy and retries are left."""
     route = S.route[call.route]
-    attempt.hedged = 1
+    attempt.hedged = TIMED_OUT
+    call.soiled = 1
     if route.retry_on + route.codes == 0:
         return
     verdict = retry.decide(S, call, cluster, route, True)
     if verdict == retry.RETRY_NOW:
+        attempt.hedged = HEDGED
+        call.sent = 1
         try_again(S, call_index, call, cluster, route, attempt.member, now)
     else:
-        call.soiled = 1
         call.flags = call.flags | verdict
 
 
@@ -110,6 +128,8 @@ def on_stream_end(S: State, now: int, index: int) -> None:
         return
     call_index = attempt.call
     call = S.call[call_index]
+    if S.route[call.route].max_stream_duration == 0:
+        return
     cluster = S.cluster[call.cluster]
     cluster.rq_max_duration_reached += 1
     forget(S, call, index)

@@ -133,7 +133,7 @@ def _data(
 
 def _workers(plan: Plan) -> list[int]:
     """Workers of each service."""
-    hosts = plan.run.tables["host"]
+    hosts = plan.run.tables["host"][: len(plan.names.hosts)]  # no graveyards
     counted = np.bincount(hosts["service"], weights=hosts["workers"], minlength=len(plan.names.services))
     return [int(workers) for workers in counted]
 
@@ -164,17 +164,26 @@ def _fault_note(study: Study, fault: Fault) -> FaultNote:
     rows = study.plans[0].run.faults
     struck = [int(row["who"]) for row in rows if row["fault"] == number] if fault.service else []
     hosts = tuple(study.names.hosts[host] for host in struck)
-    what = {
-        "slow-host": f"{fault.factor:g} times slower",
-        "failing-host": f"{fault.probability:.4g} of the answers are {fault.code}"
-        if fault.probability < 1
-        else f"every answer is {fault.code}",
-        "load-surge": f"{fault.factor:g} times the load",
-    }[fault.kind]
+    what = _what_happens(fault)
     plural = "host" if len(hosts) == 1 else "hosts"
     text = f"{len(hosts)} {plural} of {fault.service}: {what}" if fault.service else what
     begin, end = fault.from_.at(time) / SECOND, fault.until.at(time) / SECOND
     return FaultNote(fault.name, text, fault.service or "", hosts, begin, end)
+
+
+def _what_happens(fault: Fault) -> str:
+    """What a fault does, in words."""
+    every = "every request" if fault.probability == 1 else f"{fault.probability:.4g} of the requests"
+    answer = f"grpc-status {fault.grpc_status}" if fault.grpc_status is not None else str(fault.code)
+    words = {
+        "slow-host": f"{fault.factor:g} times slower",
+        "failing-host": f"{every} answered with {answer}",
+        "resetting-host": f"{every} ended by {(fault.how or '').replace('-', ' ')}",
+        "crashed-host": "crashed: connections refused, work lost",
+        "unreachable-host": "unreachable: nothing gets there or comes back",
+        "load-surge": f"{fault.factor:g} times the load",
+    }
+    return words[fault.kind]
 
 
 def _notes(study: Study, by_arm: dict[str, list[Observation]], requested: int) -> Iterator[str]:

@@ -151,6 +151,7 @@ def _service_series(run: Run, recording: Recording) -> Array:
     growth = {name: np.diff(samples[name], axis=0) for name in ("calls_ended", "calls_failed", "attempts")}
     refused = np.diff(samples["refused_by_pool"], axis=0) / seconds
     hosts = run.tables["host"]
+    hosts = hosts[hosts["rank"] >= 0]  # no graveyards
     workers = np.bincount(hosts["service"], weights=hosts["workers"], minlength=samples.shape[1])
     with np.errstate(invalid="ignore", divide="ignore"):
         failed = growth["calls_failed"] / growth["calls_ended"]

@@ -48,7 +48,7 @@ def must_be_true(event: Mapping[str, Any], word: str) -> None:
 
 
 def facts_of(case: Case) -> dict[int, list[dict[str, Any]]]:
-    """The expectations of a case by the event they stand after; -1: before all; without `after`: at the end."""
+    """The expectations of a case by the event they stand after: -1 before all; without `after` the last."""
     last = len(case["events"]) - 1
     facts: dict[int, list[dict[str, Any]]] = {}
     if not case["expect"]:

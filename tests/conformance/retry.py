@@ -72,8 +72,8 @@ POLICY = {
 HEADERS = {
     *("x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-max-retries", "x-envoy-retriable-status-codes"),
 }
-_USE_RETRY = "upstream.use_retry"
-_BASE = "upstream.base_retry_backoff_ms"
+_USE_RETRY = "use_retry"
+_BASE = "base_retry_backoff_ms"
 _NOT_SIMULATED = {
     "retriable-headers": "answers have no headers here: no retries by response headers",
     "http3-post-connect-failure": "HTTP/3 is not simulated",
@@ -141,9 +141,8 @@ class Policy:
         """The fields of a cluster with the limits of this policy."""
         budget = dict(config.get("retry_budget") or {})
         for name, value in self.runtime.items():
-            last = name.rpartition(".")[2]
-            if last in ("budget_percent", "min_retry_concurrency"):
-                budget[last] = value
+            if name in ("budget_percent", "min_retry_concurrency"):
+                budget[name] = value
             elif name not in (_USE_RETRY, _BASE):
                 raise Wrong(f"runtime: unknown {name}")
         fields: dict[str, float] = {"max_retries": config.get("max_retries", 1)}

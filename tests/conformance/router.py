@@ -1,8 +1,8 @@
 """Cases of one client request at its caller's proxy, replayed from its first attempt to its outcome.
 
-* Every attempt waits in its pool first; `bound` lets the set-up of its connection succeed. Connections without
-  a stream are closed before an attempt, so that each has one of its own.
-* Timers and back-offs end when an event says so, whatever the clock says: the times of a case are illustrative.
+* Every attempt waits in its pool first; `bound` lets the set-up of its connection succeed. Connections
+  without a stream are closed before an attempt, so that each has one of its own.
+* Timers and back-offs end when an event says so, whatever the clock says: times of a case are illustrative.
 * An answer is one event here, its headers are its end: nothing can cut it, and nobody sends a 1xx or a body.
 * The texts that Envoy adds to its own replies follow from the response flag.
 """
@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
-from resilim.plane import balance, connections, filters, outcome, outlier, pool, retry
+from resilim.plane import balance, filters, outcome, outlier, pool, retry
 from resilim.plane.flags import DO, NAMES, UH, UO, UT
 from resilim.plane.machine import State
 from resilim.plane.records import NONE, UNLIMITED
@@ -50,6 +50,9 @@ _CONFIG = {
     *POLICY,
     *LIMITS,
     *("route_timeout", "per_try_timeout", "hedge_on_per_try_timeout", "drop_overload", "random_fraction"),
+}
+_OF_ATTEMPT = {
+    *("queued", "bound", "connect_failed", "response", "response_headers", "response_end", "reset"),
 }
 _LEFT_OUT = {
     "body_bytes": "requests have no bodies here, and no buffer that could overflow",
@@ -150,8 +153,8 @@ class _Request:
         hedges = headers.get("x-envoy-hedge-on-per-try-timeout", str(hedges).lower()) == "true"
         fields: dict[str, float] = {
             **policy.fields(),
+            **policy.limit_fields({"max_retries": UNLIMITED, **config}),
             **{field: config[name] for name, field in LIMITS.items() if name in config},
-            "max_retries": config.get("max_retries", UNLIMITED),
             "watched": 1,
             "timeout": timeout,
             "timeout_code": 204 if _ALT_RESPONSE in headers else 504,
@@ -162,7 +165,7 @@ class _Request:
             fields["retries"] = 0
         if "drop_overload" in config:
             fields |= {"filters": filters.HAS_DROP, "drop_share": config["drop_overload"]}
-        return {**fields, **{name: policy.limit_fields(config)[name] for name in _budget(policy, config)}}
+        return fields
 
     # ------------------------------------------------------------ the script
 
@@ -186,6 +189,8 @@ class _Request:
             raise Wrong(f"unknown event: {event}")
         words = {"t", "attempt", "retry_decision", "headers"}
         refuse_unknown(event, words | ({what} if what else set()), "event")
+        if what in _OF_ATTEMPT and not isinstance(event.get("attempt"), int):
+            raise Wrong(f"no attempt: {event}")
         self.scene.at(round(event.get("t", self.scene.now / SECOND) * SECOND))
         self.forced = None
         if "retry_decision" in event:
@@ -238,13 +243,10 @@ class _Request:
 
     def _attempt(self, event: dict[str, Any]) -> int:
         """The record of the attempt that an event is about; it is begun if it is the next one."""
-        number = event.get("attempt")
-        if not isinstance(number, int):
-            raise Wrong(f"no attempt: {event}")
         made = self.scene.call(_KEY).attempts if self.has_begun and not self.is_over else 0
-        if number == made + 1 and not self.is_over:
+        if event["attempt"] == made + 1 and not self.is_over:
             self._begin()
-        return self._record(number)
+        return self._record(event["attempt"])
 
     def _record(self, number: int) -> int:
         if number not in self.numbers:
@@ -286,12 +288,12 @@ class _Request:
     def _overflow(self, event: dict[str, Any]) -> None:
         """The pool refuses the attempt."""
         with patch.object(self.scene.cluster, "max_pending", 0):
-            if event.get("attempt") in self.numbers:
+            if event["attempt"] in self.numbers:
                 raise Wrong("an attempt that waits is not refused any more")
             self._begin()
 
     def _response(self, event: dict[str, Any]) -> None:
-        number, index = event.get("attempt", 0), self._bound_attempt(event)
+        number, index = event["attempt"], self._bound_attempt(event)
         status = event.get("response", event.get("response_headers"))
         if not isinstance(status, int) or status < 200:
             raise Wrong(f"unknown status: {status}")
@@ -309,16 +311,16 @@ class _Request:
             self.cut.add(number)
 
     def _bound_attempt(self, event: dict[str, Any]) -> int:
-        if self.is_over and event.get("attempt") in self.headers_only:
+        if self.is_over and event["attempt"] in self.headers_only:
             raise Skip("an answer is one event here: nothing comes between its headers and its end")
-        index = self._record(event.get("attempt", 0))
+        index = self._record(event["attempt"])
         if self.scene.S.attempt[index].connection < 0:
             raise Wrong(f"attempt {event['attempt']} has no connection")
         return index
 
     def _response_end(self, event: dict[str, Any]) -> None:
-        if event.get("attempt") not in self.headers_only:
-            raise Wrong(f"attempt {event.get('attempt')} has no headers")
+        if event["attempt"] not in self.headers_only:
+            raise Wrong(f"attempt {event['attempt']} has no headers")
         self.headers_only.remove(event["attempt"])
 
     def _reset(self, event: dict[str, Any]) -> None:
@@ -458,11 +460,7 @@ def _duration(config: Mapping[str, Any], name: str, headers: Mapping[str, str], 
     """A timeout in ns: that of the header, in ms, or that of the config, in seconds."""
     if headers.get(header, "").isdigit():
         return int(headers[header]) * MS
-    return round(config.get(name, 0) * SECOND)
-
-
-def _budget(policy: Policy, config: Mapping[str, Any]) -> list[str]:
-    return [name for name in policy.limit_fields(config) if name != "max_retries"]
+    return round(float(config.get(name, 0)) * SECOND)
 
 
 def _how_of(reset: int) -> str:

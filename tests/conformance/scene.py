@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from heapq import heapify
@@ -76,7 +76,7 @@ class Outcome(NamedTuple):
 
 
 class PlaneScene:
-    """One cluster behind one proxy; `on_end` is called with the key of a call when it has its outcome."""
+    """One cluster behind one proxy."""
 
     def __init__(self, hosts: int = 1, **fields: float) -> None:
         """`fields`: of the cluster or of the route."""
@@ -109,11 +109,12 @@ class PlaneScene:
         self.member = NONE  # that the next attempts go to; NONE: the balancer says
         self.outcomes: dict[int, Outcome] = {}  # by the key of the call, in the order of their ends
         self.resets: dict[int, int] = {}  # the last reset of a call, by its key
-        self.connections: dict[str, int] = {}  # those that are there: their names, and the index of the record
+        self.connections: dict[str, int] = {}  # the record of those that are there, by name
         self.created: list[str] = []
         self.born: dict[str, int] = {}
         self.last: dict[str, float] = {}  # the last sample of a histogram, ms
         self.given_up: list[int] = []  # attempts that the proxy let go of
+        self.on_end: Callable[[int], None] = lambda key: None  # told the key of a call that has its outcome
         for name, value in fields.items():
             setattr(self.cluster if hasattr(self.cluster, name) else self.route, name, value)
         self._queue("timeout", timers.ROUTE_TIMEOUT)
@@ -285,12 +286,9 @@ class PlaneScene:
 
     # ------------------------------------------------------------ what is watched
 
-    def on_end(self, key: int) -> None:
-        """A call has its outcome now."""
-
-    def _tell(self, original: Any, S: State, call: Call, code: int, flags: int, origin: int, now: int) -> None:
+    def _tell(self, original: Any, S: State, call: Call, code: int, flags: int, *rest: int) -> None:
         self.outcomes[call.key] = Outcome(code, flags, call.attempts)
-        original(S, call, code, flags, origin, now)
+        original(S, call, code, flags, *rest)
         self.on_end(call.key)
 
     def _failed(self, original: Any, S: State, call_index: int, call: Call, *rest: int) -> None:
@@ -321,7 +319,7 @@ class PlaneScene:
     @contextmanager
     def playing(self) -> Iterator[None]:
         """Watch what the plane does, for as long as it lasts."""
-        watched = [
+        watched: list[tuple[Any, str, Callable[..., Any]]] = [
             (calls, "tell_client", self._tell),
             (connections, "failed", self._failed),
             (outcome, "failed", self._failed),

@@ -1,6 +1,6 @@
 """A proxy, its upstream hosts and a hand on the clock: the plane's own functions, without an engine.
 
-* One cluster (index 0) with one worker, and one member, one pool and one host for each upstream host.
+* One cluster (index 0), and one host and one member for each upstream host, with a pool for each worker.
 * The endpoint that is called does one piece of work (law 1), then answers.
 * Events wait in a plain heap; `Scene.until` handles them in order.
 """
@@ -68,24 +68,23 @@ class Scene:
         S.supply = [Supply() for _ in SUPPLIED]
         S.world, S.gauge = [World()], [Gauge()]
         S.row = [Row() for _ in range(1 << 12)]
-        S.histogram = [0] * BUCKETS
+        S.histogram = []
         S.heap = []
         S.next_order = count().__next__
         S.signal = lambda change: None
         S.move_rows = lambda: None
         self.S = S
         self.now = 0
-        self.add_cluster(list(range(hosts)))
-        for name, value in limits.items():
-            self._set(name, value)
-        self.cluster.multiplexed = int(self.cluster.streams > 1)
+        of_cluster = {name: value for name, value in limits.items() if name in Cluster.__slots__}
+        self.add_cluster(list(range(hosts)), **of_cluster)
+        for name in limits.keys() - of_cluster.keys():
+            self._set(name, limits[name])
         self.cluster.watched = int(self.detector.interval > 0)
         self.cluster.splits = self.detector.split_external_local_origin_errors
-        self._start_timer_queues()
-        self.line_up()
+        self._give_timer_queues(self.route)
 
     def add_cluster(self, hosts: list[int], **fields: Any) -> Cluster:
-        """One more cluster, of these hosts, with a pool for each of them."""
+        """One more cluster, of these hosts, with pools for all of them; HTTP/2 with several `streams`."""
         S = self.S
         index = len(S.cluster)
         cluster = Cluster(
@@ -102,32 +101,47 @@ class Scene:
             | fields
         )
         cluster.pool_shift = cluster.first_pool - cluster.first_member
+        cluster.multiplexed = int(cluster.streams > 1)
         members = [Member(host=number, cluster=index, healthy_since=-SECOND) for number in hosts]
         host_set = HostSet(first_member=cluster.first_member, members=len(hosts))
         space = space_for(cluster, [host_set], members, [])
         cluster.first_group, cluster.first_turn = len(S.group), len(S.turn)
         S.group += [TABLES["group"]() for _ in range(space.groups)]
         S.turn += [TABLES["turn"]() for _ in range(space.turns)]
-        S.pool += [Pool(cluster=index, member=len(S.member) + number) for number in range(len(hosts))]
+        for _ in range(cluster.workers):
+            S.pool += [Pool(cluster=index, member=len(S.member) + number) for number in range(len(hosts))]
         S.member += members
         S.host_set.append(host_set)
         S.lineup += [0] * (2 * len(hosts))
         S.detector.append(Detector(max_ejection_time=300 * SECOND, base_ejection_time=30 * SECOND))
         S.checker.append(Checker())
         S.cluster.append(cluster)
+        S.histogram = [0] * ((1 + max(each.service for each in S.cluster)) * BUCKETS)
         balance.begin(S, cluster, index, 0)
+        self.line_up()
         return cluster
 
+    def add_host(self, **fields: float) -> int:
+        """One more host, which is in no cluster yet: its index."""
+        self.S.host.append(Host(**({"workers": UNLIMITED} | fields)))
+        return len(self.S.host) - 1
+
+    def add_route(self, **fields: float) -> int:
+        """One more route: its index."""
+        self.S.route.append(Route(**({"timeout_flag": UT, "backoff": 25 * MS} | fields)))
+        self._give_timer_queues(self.S.route[-1])
+        return len(self.S.route) - 1
+
     def line_up(self) -> None:
-        """Let the balancer see the health of the members as it is now."""
-        balance.line_up(self.S, self.cluster, self.now)
+        """Let the balancers see the health of their members as it is now."""
+        for cluster in self.S.cluster:
+            balance.line_up(self.S, cluster, self.now)
 
     def _set(self, name: str, value: float) -> None:
-        owners = (self.cluster, self.route, self.detector, self.S.host[0])
+        owners = (self.route, self.detector, self.S.host[0])
         setattr(next(owner for owner in owners if hasattr(owner, name)), name, value)
 
-    def _start_timer_queues(self) -> None:
-        route = self.route
+    def _give_timer_queues(self, route: Route) -> None:
         if route.timeout:
             route.timeout_queue = len(self.S.timer_queue)
             self.S.timer_queue.append(TimerQueue(timers.ROUTE_TIMEOUT, route.timeout))
@@ -175,13 +189,13 @@ class Scene:
 
     # ------------------------------------------------------------ what happens
 
-    def call(self, key: int = 1) -> int:
+    def call(self, key: int = 1, route: int = 0, cluster: int = 0, first_step: int = 0) -> int:
         """Begin a client's call now: its index, or NONE when it failed at once."""
-        return begin_call(self.S, CLIENT, 0, 0, 0, 0, key, self.now)
+        return begin_call(self.S, CLIENT, route, cluster, first_step, 0, key, self.now)
 
-    def call_refused(self) -> tuple[int, int]:
+    def call_refused(self, key: int = 1) -> tuple[int, int]:
         """Begin a call that must fail at once: its code and flags."""
-        assert self.call() == NONE
+        assert self.call(key) == NONE
         return self.S.world[0].code, self.S.world[0].flags
 
     def until(self, ms: float) -> None:
@@ -192,9 +206,17 @@ class Scene:
             HANDLERS[kind](self.S, self.now, who)
         self.now = end
 
-    def fail(self, member: int = 0, code: int = 503) -> None:
+    def fail(self, host: int = 0, code: int = 503) -> None:
         """Make a host fail every request; a negative code is a reset."""
-        self.S.host[member].failing, self.S.host[member].fail_code = 1.0, code
+        self.S.host[host].failing, self.S.host[host].fail_code = 1.0, code
+
+    def drain(self) -> None:
+        """The first host's idle connections close."""
+        pool.drain_member(self.S, self.cluster, 0, self.now)
+
+    def connect_in(self, ms: int) -> None:
+        """Connections that are begun from now on take so long to set up."""
+        self.S.law[CONNECT].a = float(ms * MS)
 
 
 def states(scene: Scene) -> list[str]:
@@ -212,6 +234,17 @@ def report_codes(scene: Scene, codes: list[int], member: int = 0) -> None:
     """Let the detector see answers of a member, all now."""
     for code in codes:
         outlier.response(scene.S, 0, member, code, scene.now)
+
+
+def in_use(scene: Scene) -> dict[str, int]:
+    """Records in use, of each table whose records come and go; tables without any are left out."""
+    used = {}
+    for name, supply in zip(SUPPLIED, scene.S.supply, strict=True):
+        free, index = 0, supply.free
+        while index != NONE:
+            free, index = free + 1, getattr(scene.S, name)[index].next
+        used[name] = supply.used - free
+    return {name: number for name, number in used.items() if number}
 
 
 def ejected(scene: Scene) -> list[int]:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import pytest
 
 from resilim.plane import host
+from resilim.plane.filters import CLIENT
 from resilim.plane.flags import DC, NO_FLAG, UO, UT
 from resilim.plane.proxy import begin_call
-from resilim.plane.records import NONE, UNLIMITED, Cluster, Detector, Host, Member, Pool, Site, Step
-from resilim.plane.telemetry import BUCKETS
+from resilim.plane.records import UNLIMITED, Site, Step
 
-from .scene import CONNECT, INSTANT, MS, WORK, Scene
+from .scene import MS, WORK, Scene
 
 CALLER_STEP = 2  # an endpoint that calls the other one: see `caller`
 
 
+def small(workers: int, places: int = 0, **more: int) -> Scene:
+    """A host with so many workers, and places in its queue."""
+    scene = Scene(places=places, **more)
+    scene.S.host[0].workers = workers
+    return scene
+
+
 def test_workers_then_queue_then_503() -> None:
-    scene = Scene(workers=2, places=1)
+    scene = small(workers=2, places=1)
     for _ in range(4):
         scene.call()
     scene.until(1)
@@ -31,7 +38,7 @@ def test_workers_then_queue_then_503() -> None:
 
 
 def test_the_queue_is_first_come_first_served() -> None:
-    scene = Scene(workers=1, places=5)
+    scene = small(workers=1, places=5)
     for moment in range(3):
         scene.until(moment)
         scene.call()
@@ -62,7 +69,7 @@ def test_a_failing_host_answers_after_its_work(code: int) -> None:
 
 
 def test_a_host_works_on_for_who_has_given_up() -> None:
-    scene = Scene(work=100, timeout=20 * MS, workers=1)
+    scene = small(workers=1, work=100, timeout=20 * MS)
     scene.call()
     scene.until(50)
     upstream = scene.S.host[0]
@@ -72,7 +79,7 @@ def test_a_host_works_on_for_who_has_given_up() -> None:
 
 
 def test_who_has_given_up_still_gets_the_worker_when_it_is_his_turn() -> None:
-    scene = Scene(work=15, timeout=20 * MS, workers=1, places=5)
+    scene = small(workers=1, places=5, work=15, timeout=20 * MS)
     scene.call()
     scene.call()
     scene.until(50)
@@ -101,22 +108,14 @@ def caller(sites: int = 1, optional: int = 0, **limits: int) -> Scene:
     S = scene.S
     S.step += [Step(host.CALLS_OUT, sites=sites), Step(host.WORK, law=WORK, salt=2), Step(host.END)]
     S.site = [Site(optional=optional, salt=100 + number) for number in range(sites)]
-    S.host.append(Host(service=1, workers=1, places=10))
-    S.member.append(Member(host=1))
-    S.pool.append(Pool(cluster=1))
-    S.lineup.append(1)
-    client = Cluster(service=1, first_member=1, members=1, lineup=1, streams=UNLIMITED, connect=CONNECT)
-    client.hop = client.upstream_hop = INSTANT
-    client.route = len(S.route)
-    S.route.append(type(S.route[0])(timeout_flag=DC))
-    S.cluster.append(client)
-    S.detector.append(Detector())
-    S.histogram = [0] * (2 * BUCKETS)
+    scene.add_host(service=1, workers=1, places=10)
+    scene.add_cluster([1], service=1, streams=UNLIMITED)
+    scene.add_route(timeout_flag=DC)
     return scene
 
 
-def ask(scene: Scene) -> int:
-    return begin_call(scene.S, NONE, 1, CALLER_STEP, 0, 77 + scene.now, scene.now)
+def ask(scene: Scene, key: int = 77) -> int:
+    return begin_call(scene.S, CLIENT, 1, 1, CALLER_STEP, 0, key + scene.now, scene.now)
 
 
 def test_the_worker_is_kept_while_the_host_waits_for_its_calls() -> None:
@@ -202,7 +201,7 @@ def test_a_call_is_not_made_when_luck_says_so() -> None:
     number = 1000
     scene.S.host[1].workers = number
     for key in range(number):
-        begin_call(scene.S, NONE, 1, CALLER_STEP, 0, (key * 0x9E3779B97F4A7C15) >> 2 & (1 << 62) - 1, 0)
+        ask(scene, (key * 0x9E3779B97F4A7C15) >> 2 & (1 << 62) - 1)
     scene.until(100)
     assert 0.25 * number < scene.cluster.calls_ended < 0.35 * number
     assert len(scene.outcomes()) == number

@@ -88,11 +88,13 @@ def test_the_connection_that_became_ready_last_is_used_first() -> None:
 
 def test_a_waiting_request_is_never_moved_to_another_host() -> None:
     scene = Scene(hosts=2, balancer=balance.ROUND_ROBIN, max_connections=2)
-    first, _, waiting = (scene.call() for _ in range(3))
-    scene.S.host[0].slowdown = 10.0
+    first, second, waiting = (scene.call() for _ in range(3))
+    slow = scene.served_by(first)
+    assert scene.served_by(second) != slow
+    scene.S.host[slow].slowdown = 10.0
     scene.until(50)
-    assert scene.latencies() == [10.0]  # host 1 is free again, and nobody asks it
-    assert [scene.served_by(call) for call in (first, waiting)] == [0, 0]
+    assert scene.latencies() == [10.0]  # the other host is free again, and nobody asks it
+    assert [scene.served_by(call) for call in (first, waiting)] == [slow, slow]
     assert scene.attempt_of(waiting).connection == NONE
 
 
@@ -129,7 +131,7 @@ def test_limits_are_over_all_hosts_of_the_cluster() -> None:
     for _ in range(3):
         scene.call()
     scene.until(1)
-    assert [scene.S.member[index].rq_active for index in range(3)] == [1, 1, 0]
+    assert sorted(member.rq_active for member in scene.S.member) == [0, 1, 1]
     assert scene.outcomes() == [(503, UO)]
 
 
@@ -246,7 +248,8 @@ def test_who_leaves_the_queue_leaves_the_connection_behind() -> None:
     scene.call()
     scene.until(20)
     assert scene.outcomes() == [(504, UT)]
-    assert (scene.cluster.rq_cancelled, scene.cluster.rq_timeout, scene.cluster.rq_total) == (1, 0, 0)
+    assert (scene.cluster.rq_cancelled, scene.cluster.rq_timeout, scene.cluster.rq_total) == (1, 1, 0)
+    assert scene.S.member[0].rq_timeout == 0  # it had no host yet
     scene.until(60)
     assert (scene.cluster.cx_active, scene.cluster.rq_pending) == (1, 0)
     assert states(scene) == ["open"]
@@ -261,7 +264,8 @@ def test_who_leaves_from_the_middle_of_the_queue_leaves_the_others_in_order() ->
     assert scene.outcomes() == [(200, NO_FLAG)] * 2
     scene.until(29)  # the third one is being served, the fourth waits
     assert scene.outcomes()[2:] == [(504, UT)] * 2
-    assert (scene.cluster.rq_cancelled, scene.cluster.rq_timeout) == (1, 1)
+    assert (scene.cluster.rq_cancelled, scene.cluster.rq_timeout) == (1, 2)
+    assert scene.S.member[0].rq_timeout == 1  # only the one that was being served
     assert (scene.cluster.rq_pending, scene.S.pool[0].head, scene.S.pool[0].tail) == (0, NONE, NONE)
 
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import pytest
 
 from resilim.plane import balance
+from resilim.plane.ejection import eject
 from resilim.plane.flags import NO_FLAG, UH, UO, URX, UT
 from resilim.plane.machine import scramble
-from resilim.plane.ejection import eject
 from resilim.plane.records import NONE, UNLIMITED, Call, Route
+from resilim.plane.resets import GRPC, LOCAL_RESET
 from resilim.plane.retry import (
     ON_5XX,
+    ON_ENVOY_RATELIMITED,
     ON_GATEWAY_ERROR,
     ON_RESET,
     ON_RETRIABLE_4XX,
+    TOKENS,
     backoff,
     qualifies,
 )
 
 from .scene import MS, SECOND, Scene
 
-LISTED = 16  # not a bit of `retry_on`: 504 is among the listed codes
+LISTED = 0  # no bit of `retry_on`: 504 is among the listed codes
 
 
 def retrying(retries: int = 2, retry_on: int = ON_5XX, **more: int) -> Scene:
@@ -49,9 +52,9 @@ def retrying(retries: int = 2, retry_on: int = ON_5XX, **more: int) -> Scene:
 def test_which_answers_qualify(code: int, by: set[int]) -> None:
     scene = Scene()
     scene.S.code = [504]
-    for condition in (ON_5XX, ON_GATEWAY_ERROR, ON_RETRIABLE_4XX, ON_RESET, LISTED):
-        route = Route(retry_on=condition % LISTED, codes=int(condition == LISTED))
-        assert qualifies(scene.S, route, code, reset=False) == (condition in by), condition
+    for condition in (*TOKENS.values(), LISTED):
+        route = Route(retry_on=condition, codes=int(condition == LISTED))
+        assert qualifies(scene.S, route, code, sent=1, rate_limited=0) == (condition in by), condition
 
 
 def test_a_reset_qualifies_by_condition_never_by_listed_code() -> None:
@@ -64,7 +67,35 @@ def test_a_reset_qualifies_by_condition_never_by_listed_code() -> None:
         (ON_RETRIABLE_4XX, False),
         (0, False),
     ]:
-        assert qualifies(scene.S, Route(retry_on=condition, codes=1), 504, reset=True) == expected
+        route = Route(retry_on=condition, codes=1)
+        assert qualifies(scene.S, route, LOCAL_RESET, sent=1, rate_limited=0) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "by"),
+    [
+        (0, set()),
+        (1, {"cancelled"}),
+        (2, set()),
+        (4, {"deadline-exceeded"}),
+        (8, {"resource-exhausted"}),
+        (13, {"internal"}),
+        (14, {"unavailable"}),
+    ],
+)
+def test_which_grpc_answers_qualify(status: int, by: set[str]) -> None:
+    """By their names alone: their HTTP status is 200."""
+    for name, bit in TOKENS.items():
+        expected = name in by
+        assert qualifies(Scene().S, Route(retry_on=bit), GRPC + status, 1, 0) == expected, name
+
+
+def test_an_answer_that_says_it_was_rate_limited_qualifies_only_by_that() -> None:
+    scene = Scene()
+    scene.S.code = [503]
+    for bit in TOKENS.values():
+        route = Route(retry_on=bit, codes=1)
+        assert qualifies(scene.S, route, 503, 1, rate_limited=1) == (bit == ON_ENVOY_RATELIMITED)
 
 
 def test_a_listed_code_qualifies_on_the_first_attempt_as_on_later_ones() -> None:
@@ -210,18 +241,17 @@ def test_the_route_timeout_covers_attempts_and_back_offs() -> None:
 
 def test_a_retry_asks_the_balancer_again() -> None:
     scene = Scene(hosts=2, balancer=balance.ROUND_ROBIN, retries=1, retry_on=ON_5XX)
-    scene.fail(0)
-    call = scene.call()
-    assert scene.served_by(call) == 0
+    scene.fail(scene.served_by(scene.call()))
     scene.until(1000)
     assert scene.outcomes() == [(200, NO_FLAG)]
+    assert scene.S.row[0].attempts == 2
 
 
 def test_a_retry_that_finds_no_host_ends_with_uh() -> None:
     scene = retrying(interval=1, max_ejection_percent=100)
     scene.call()
     scene.until(10)
-    eject(scene.S, 0, 0, scene.now)
+    eject(scene.S, 0, 0, 1, scene.now)
     scene.until(1000)
     assert scene.outcomes() == [(503, UH)]
     assert scene.cluster.rq_retrying == 0

@@ -73,15 +73,15 @@ def test_calls_are_completed_unless_the_client_left() -> None:
         calls_failed=30,
         calls_left=5,
         shadows_ended=10,
-        shadows_failed=1,
+        rq_uncharged=3,
         rq_4xx=2,
         rq_5xx=20,
     )  # 4 more calls failed with a grpc-status: their HTTP status is 200
     written = lines(cluster)
-    assert written["upstream_rq_completed"] == 105
-    assert written["upstream_rq_2xx"] == written["upstream_rq_200"] == 82
+    assert written["upstream_rq_completed"] == 102
+    assert written["upstream_rq_2xx"] == written["upstream_rq_200"] == 80
     assert written["upstream_rq_4xx"] == 2
-    assert written["upstream_rq_5xx"] == 21
+    assert written["upstream_rq_5xx"] == 20
 
 
 def test_connections_have_one_protocol() -> None:

@@ -185,6 +185,6 @@ def test_requests_until_a_streak_of_failures(tmp_path: Path, probability: float,
     )
 
     def requests_per_streak(recording: Recording) -> float:
-        return recording.ended / float(recording.detectors["overflow"][0])
+        return recording.ended / float(recording.detectors["detected_5xx"][0])
 
     agree(replicate(run, requests_per_streak), theory.requests_until_streak(probability, streak))
