@@ -75,9 +75,9 @@ def check(address, member, result, now):  # type: ignore[no-untyped-def]
     health.check(state_at(address), member, result, now)
 
 
-def note_change(address, now, kind, who):  # type: ignore[no-untyped-def]
+def note_change(address, now, kind, who, why):  # type: ignore[no-untyped-def]
     """Entry of `changes.note_change`."""
-    changes.note_change(state_at(address), now, kind, who)
+    changes.note_change(state_at(address), now, kind, who, why)
 
 
 def take_sample(address):  # type: ignore[no-untyped-def]
@@ -93,7 +93,7 @@ ENTRIES = {
     set_rate: (int64, int64, float64, int64),
     set_link: (int64, int64, int64, int64),
     check: (int64, int64, int64, int64),
-    note_change: (int64, int64, int64, int64),
+    note_change: (int64, int64, int64, int64, int64),
     take_sample: (int64,),
 }
 HELPERS = (is_short_of_room,)

@@ -86,7 +86,7 @@ class Mesh:
 
     def note(self, kind: int, who: int) -> None:
         """Record a state change of your own."""
-        self.plane.call("note_change", int(self.env.now), kind, who)
+        self.plane.call("note_change", int(self.env.now), kind, who, 0)
 
     def _pass_on(self, change: Any) -> None:
         awaited, self._awaited = self._awaited, None

@@ -10,16 +10,16 @@ from resilim.plane.machine import State, announce, make_room, plane
 
 
 @plane
-def note_change(S: State, now: int, kind: int, who: int) -> None:
+def note_change(S: State, now: int, kind: int, who: int, why: int) -> None:
     """Record one state change, and tell whoever waits for it."""
-    log_change(S, now, kind, who)
+    log_change(S, now, kind, who, why)
     world = S.world[0]
     if world.listening:
         announce(S, S.change[world.changes - 1])
 
 
 @plane
-def log_change(S: State, now: int, kind: int, who: int) -> None:
+def log_change(S: State, now: int, kind: int, who: int, why: int) -> None:
     """Record what changes no state, but is asked about: nobody waits for it."""
     world = S.world[0]
     make_room(S.change, world.changes)
@@ -28,3 +28,4 @@ def log_change(S: State, now: int, kind: int, who: int) -> None:
     change.at = now
     change.kind = kind
     change.who = who
+    change.why = why

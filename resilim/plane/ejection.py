@@ -23,7 +23,7 @@ from resilim.plane.luck import EJECTION_JITTER, ENFORCING, below
 from resilim.plane.machine import State, plane, scramble
 from resilim.plane.records import Cluster, Detector, Member
 
-# What detects an outlier; `Member.detected_by` says which did it last.
+# What detects an outlier; `Change.why` of an ejection.
 CONSECUTIVE_5XX = 1
 CONSECUTIVE_GATEWAY_FAILURE = 2
 CONSECUTIVE_LOCAL_ORIGIN_FAILURE = 3
@@ -39,21 +39,20 @@ _MILLISECOND = 1_000_000
 def detect(S: State, cluster_index: int, member_index: int, by: int, now: int) -> None:
     """A detector has found an outlier: count it, and eject it if that is allowed and enforced."""
     detector = S.detector[cluster_index]
-    S.member[member_index].detected_by = by
     count_detected(detector, by)
     if is_over_the_cap(S, cluster_index):
         detector.overflow += 1
-        note_change(S, now, EJECTION_REFUSED, member_index)
+        note_change(S, now, EJECTION_REFUSED, member_index, by)
         return
     if by in (CONSECUTIVE_5XX, SUCCESS_RATE):
         detector.total += 1
     key = scramble(S.cluster[cluster_index].key, detector.draws)
     detector.draws += 1
     if below(key, ENFORCING, 100) >= enforcing(detector, by):
-        log_change(S, now, EJECTION_NOT_ENFORCED, member_index)
+        log_change(S, now, EJECTION_NOT_ENFORCED, member_index, by)
     elif S.member[member_index].ejected == 0:
         count_enforced(detector, by)
-        eject(S, cluster_index, member_index, key, now)
+        eject(S, cluster_index, member_index, by, key, now)
 
 
 @plane
@@ -77,7 +76,7 @@ def hosts(S: State, cluster: Cluster) -> int:
 
 
 @plane
-def eject(S: State, cluster_index: int, member_index: int, key: int, now: int) -> None:
+def eject(S: State, cluster_index: int, member_index: int, by: int, key: int, now: int) -> None:
     """Take a member out of service, with the luck `key`."""
     detector = S.detector[cluster_index]
     member = S.member[member_index]
@@ -92,7 +91,7 @@ def eject(S: State, cluster_index: int, member_index: int, key: int, now: int) -
         member.multiplier += 1
     updates.health_changed(S, member_index, now)
     pool.drain_member(S, S.cluster[cluster_index], member_index, now)
-    note_change(S, now, EJECTED, member_index)
+    note_change(S, now, EJECTED, member_index, by)
 
 
 @plane
@@ -106,7 +105,7 @@ def uneject(S: State, cluster_index: int, member_index: int, now: int) -> None:
     member.consecutive_gateway = 0
     member.consecutive_local = 0
     updates.health_changed(S, member_index, now)
-    note_change(S, now, UNEJECTED, member_index)
+    note_change(S, now, UNEJECTED, member_index, 0)
 
 
 @plane

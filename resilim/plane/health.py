@@ -48,9 +48,9 @@ def check(S: State, member_index: int, result: int, now: int) -> None:
         end_ejection(S, member_index, now)
     if member.check_failed > was_failed:
         pool.drain_member(S, cluster, member_index, now)
-        note_change(S, now, CHECK_FAILED, member_index)
+        note_change(S, now, CHECK_FAILED, member_index, 0)
     elif member.check_failed < was_failed:
-        note_change(S, now, CHECK_PASSED, member_index)
+        note_change(S, now, CHECK_PASSED, member_index, 0)
 
 
 @plane

@@ -1,6 +1,6 @@
 """How attempts end: an answer, a reset, a refusal; then a retry or the end of the call.
 
-* Order at an answer: detector, stream, waiting requests, then the call itself.
+* Order at an answer: detector, retry decision, stream, waiting requests, then the call itself.
 * A call may have several attempts in flight (hedging): the first answer that would not be retried wins, and
   the others are reset; a bad one is dropped while another attempt is in flight or scheduled.
 * A connection that the upstream closes resets all its streams, a few in one event.
@@ -51,34 +51,41 @@ def on_reply(S: State, now: int, index: int) -> None:
     cluster = S.cluster[call.cluster]
     if cluster.watched:
         outlier.response(S, call.cluster, attempt.member, code, now)
-    end_stream(S, cluster, attempt, index, now)
     if code < 400 and call.soiled == 0 and S.route[call.route].codes == 0:
+        end_stream(S, cluster, attempt, index, now)
         S.member[attempt.member].rq_success += 1
         call.attempt = NONE
         give_back(S.supply[ATTEMPTS], S.attempt, index)
         end_call(S, call_index, call, cluster, code, NO_FLAG, NONE, now)
         return
-    flags = attempt.flags
-    origin = attempt.origin
-    hedged = attempt.hedged
-    member_index = attempt.member
-    attempt.hedged = 0
-    forget(S, call, index)
-    give_back(S.supply[ATTEMPTS], S.attempt, index)
-    answered(S, call_index, member_index, code, flags, origin, hedged, now)
+    answered(S, index, call_index, code, now)
 
 
 @plane
-def answered(
-    S: State, call_index: int, member_index: int, code: int, flags: int, origin: int, hedged: int, now: int
-) -> None:
-    """An attempt of a call has its answer: repeat it, drop it, or end the call with it."""
+def answered(S: State, index: int, call_index: int, code: int, now: int) -> None:
+    """An attempt of a call has its answer: repeat it, drop it, or end the call with it.
+
+    While that is decided its stream still counts among the active requests.
+    """
+    attempt = S.attempt[index]
     call = S.call[call_index]
     cluster = S.cluster[call.cluster]
     route = S.route[call.route]
-    wanted = route.retry_on + route.codes > 0 and retry.qualifies(S, route, code, 1, 0)
+    member_index = attempt.member
     member = S.member[member_index]
-    verdict = NO_FLAG if hedged == HEDGED else retry.decide(S, call, cluster, route, wanted)
+    flags = attempt.flags
+    origin = attempt.origin
+    wanted = route.retry_on + route.codes > 0 and retry.qualifies(S, route, code, 1, 0)
+    verdict = NO_FLAG
+    if attempt.hedged != HEDGED:
+        verdict = retry.decide(S, call, cluster, route, wanted)
+    attempt.hedged = 0
+    forget(S, call, index)
+    is_last = verdict != retry.RETRY_NOW and not (wanted and (call.attempt >= 0 or call.scheduled))
+    if is_last:
+        reset_others(S, call, cluster, now)
+    end_stream(S, cluster, attempt, index, now)
+    give_back(S.supply[ATTEMPTS], S.attempt, index)
     if verdict == retry.RETRY_NOW:
         call.sent = 1
         member.rq_error += 1
@@ -89,7 +96,7 @@ def answered(
     if verdict != NO_FLAG:
         call.soiled = 1
         call.flags = call.flags | verdict
-    if wanted and (call.attempt >= 0 or call.scheduled):
+    if not is_last:
         member.rq_error += 1
         return
     status = code if code < GRPC else outlier.http_status(code - GRPC)
@@ -97,7 +104,6 @@ def answered(
         member.rq_error += 1
     else:
         member.rq_success += 1
-    reset_others(S, call, cluster, now)
     end_call(S, call_index, call, cluster, code, flags, origin, now)
 
 

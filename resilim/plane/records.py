@@ -338,7 +338,6 @@ class Member(Record):
     local_failed: int = column("this window: of those, failures")
     external_rate: float = column("success rate of the last window, percent; -1: too few requests", -1.0)
     local_rate: float = column("success rate of the last window, percent; -1: too few requests", -1.0)
-    detected_by: int = column("detector of ejection.py that fired last")
     multiplier: int = column("ejections that lengthen the next one")
     ejections: int = column("number of ejections")
     ejected_at: int = column("start of the last ejection, ns", NONE)
@@ -643,6 +642,7 @@ class Change(Record):
     at: int = column("ns")
     kind: int = column("one of kinds.py")
     who: int = column("index: a member for an ejection, a fault for a fault")
+    why: int = column("ejection, or one that was not made: detector of ejection.py that fired; else 0")
 
 
 @record

@@ -19,7 +19,6 @@ from resilim.plane import health, outlier, updates
 from resilim.plane.kinds import UPDATE
 from resilim.plane.machine import SUPPLIED, TABLES, VECTORS, State
 from resilim.plane.records import (
-    Change,
     Checker,
     Cluster,
     Detector,
@@ -53,7 +52,7 @@ class DetectorScene:
         for name in VECTORS:
             setattr(S, name, [])
         levels = [*priorities] or [0] * hosts
-        S.world = [World(seed=1, listening=1)]
+        S.world = [World(seed=1)]
         S.member = [Member(host=rank, cluster=0, priority=level) for rank, level in enumerate(levels)]
         S.pool = [Pool(cluster=0, member=rank) for rank in range(hosts)]
         S.host_set = [HostSet(cluster=0, priority=level) for level in range(max(levels, default=0) + 1)]
@@ -63,10 +62,9 @@ class DetectorScene:
         S.supply = [Supply() for _ in SUPPLIED]
         S.heap = []
         S.next_order = count().__next__
-        S.signal = self._note
+        S.signal = lambda change: None
         self.S = S
         self.now = 0
-        self.notes: list[Note] = []
         self.refreshed: list[tuple[int, int]] = []
         self.lineup = list(range(hosts))
         for name, value in settings.items():
@@ -77,8 +75,10 @@ class DetectorScene:
         owners = (self.detector, self.checker, self.cluster)
         setattr(next(owner for owner in owners if hasattr(owner, name)), name, value)
 
-    def _note(self, change: Change) -> None:
-        self.notes.append(Note(change.kind, change.who, self.S.member[change.who].detected_by))
+    @property
+    def notes(self) -> list[Note]:
+        """The changes that were recorded."""
+        return [Note(change.kind, change.who, change.why) for change in self.S.change[: self.S.world[0].changes]]
 
     # ------------------------------------------------------------ what there is
 
@@ -164,5 +164,7 @@ def detector_scene(
 ) -> Iterator[DetectorScene]:
     """A scene, for as long as its stand-in for the balancer is in place."""
     scene = DetectorScene(hosts, priorities, **settings)
-    with patch.object(updates, "balance", SimpleNamespace(refresh=scene._refresh)):
+    with (
+        patch.object(updates, "balance", SimpleNamespace(refresh=scene._refresh)),
+    ):
         yield scene

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resilim.plane import balance, pool
-from resilim.plane.ejection import eject
+from resilim.plane.ejection import CONSECUTIVE_5XX, eject
 from resilim.plane.flags import NO_FLAG, UF, UO, URX, UT
 from resilim.plane.gate import REFUSING, SILENT, UP
 from resilim.plane.health import WRONG_STATUS, check
@@ -302,7 +302,7 @@ def test_the_end_of_a_young_connection_is_not_that_of_the_record_it_takes_over()
 
 def take_out(scene: Scene, how: str) -> None:
     if how == "ejection":
-        eject(scene.S, 0, 0, 1, scene.now)
+        eject(scene.S, 0, 0, CONSECUTIVE_5XX, 1, scene.now)
     else:
         check(scene.S, 0, WRONG_STATUS, scene.now)
 

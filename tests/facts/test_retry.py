@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resilim.plane import balance
-from resilim.plane.ejection import eject
+from resilim.plane.ejection import CONSECUTIVE_5XX, eject
 from resilim.plane.flags import NO_FLAG, UH, UO, URX, UT
 from resilim.plane.machine import scramble
 from resilim.plane.records import NONE, UNLIMITED, Call, Route
@@ -251,7 +251,7 @@ def test_a_retry_that_finds_no_host_ends_with_uh() -> None:
     scene = retrying(interval=1, max_ejection_percent=100)
     scene.call()
     scene.until(10)
-    eject(scene.S, 0, 0, 1, scene.now)
+    eject(scene.S, 0, 0, CONSECUTIVE_5XX, 1, scene.now)
     scene.until(1000)
     assert scene.outcomes() == [(503, UH)]
     assert scene.cluster.rq_retrying == 0

@@ -109,7 +109,7 @@ def replay(recording: Recording, detector: Any, first: int, members: int, is_che
     """Follow the ejections of one cluster; `is_checked`: a passed health check may end them early."""
     out: dict[int, int] = {}
     counts = dict.fromkeys((kinds.EJECTED, kinds.UNEJECTED, kinds.EJECTION_REFUSED), 0)
-    for at, kind, who in recording.changes.tolist():
+    for at, kind, who, _ in recording.changes.tolist():
         if kind not in counts or not first <= who < first + members:
             continue
         counts[kind] += 1
