@@ -33,6 +33,5 @@ def checker_of(settings: HealthChecks | None, tables: Tables) -> Checker:
         healthy_edge_interval=settings.healthy_edge_interval or 0,
         unhealthy_edge_interval=settings.unhealthy_edge_interval or 0,
         no_traffic_interval=settings.no_traffic_interval,
-        ignore_new_hosts=int(settings.ignore_new_hosts_until_first_hc),
         response=tables.law(settings.response),
     )

@@ -73,8 +73,7 @@ def _member(tables: Tables, fleet: Fleet, cluster: Cluster, service: str, seat: 
         host=host,
         weight=seat.weight,
         identity=fleet.host_salts[host],
-        check_failed=int(checker.interval > 0),
-        excluded=int(checker.interval > 0 and checker.ignore_new_hosts),
+        checks_done=int(checker.interval > 0),  # a run begins with a mesh that is there already
         healthy_since=-cluster.slow_start - MILLISECOND if cluster.slow_start else 0,
     )
 

@@ -51,13 +51,12 @@ def limit(bucket: Bucket, key: int, now: int) -> int:
 
 @plane
 def take_token(bucket: Bucket, now: int) -> bool:
-    """Take one token, if there is a whole one."""
+    """Take one token, if there is a whole one; asking in vain changes nothing."""
     tokens = bucket.tokens + (now - bucket.filled_at) * bucket.fill
     if tokens > bucket.max_tokens:
         tokens = bucket.max_tokens
-    bucket.filled_at = now
     if tokens < 1.0:
-        bucket.tokens = tokens
         return False
+    bucket.filled_at = now
     bucket.tokens = tokens - 1.0
     return True

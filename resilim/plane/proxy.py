@@ -51,6 +51,8 @@ def begin_call(
     call.key = key
     call.started = now
     call.attempts = 0
+    if parent == filters.CLIENT:
+        call.source = S.world[0].source
     if cluster.workers > 1:
         call.worker = below(key, WORKER, cluster.workers)
     if route.filters and filters.delay(S, route, call, cluster, index, now) == filters.HELD:

@@ -110,6 +110,7 @@ class World(Record):
     flags: int = column("its response flags")
     origin: int = column("service at which its failure began")
     shadows: int = column("mirrored calls begun")
+    source: int = column("source of the client request that arrived last")
 
 
 @record
@@ -491,7 +492,6 @@ class Checker(Record):
     healthy_edge_interval: int = column("ns; 0 = interval")
     unhealthy_edge_interval: int = column("ns; 0 = unhealthy_interval")
     no_traffic_interval: int = column("interval while the cluster never had traffic, ns", 60_000_000_000)
-    ignore_new_hosts: int = column("1: hosts not checked yet are in no denominator")
     response: int = column("law of the time a host takes to answer a check", NONE)
     attempt: int = column("health_check.attempt")
     success: int = column("health_check.success")

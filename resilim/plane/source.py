@@ -35,12 +35,11 @@ def on_arrival(S: State, now: int, index: int) -> None:
     mix = S.mix[source.first_mix]
     if source.mixes > 1:
         mix = choose(S, source, uniform(key, MIXTURE))
-    S.world[0].started += 1
-    call_index = begin_call(S, CLIENT, mix.route, mix.cluster, mix.first_step, 0, key, now)
-    if call_index >= 0:
-        S.call[call_index].source = index
-        return
     world = S.world[0]
+    world.started += 1
+    world.source = index
+    if begin_call(S, CLIENT, mix.route, mix.cluster, mix.first_step, 0, key, now) >= 0:
+        return
     record_outcome(S, mix.first_step, now, now, world.code, world.flags, world.origin, 0)
     if source.user:
         think(S, index, world.code >= 400, now)

@@ -1,8 +1,8 @@
 """Streams: attempts get connections and give them back.
 
-* A stream that becomes free goes to the request that has waited longest, at once. What is left is seen to
-  once, at the end of the instant: further streams, and whether connections have to be opened. (Envoy hands all
-  of them over in the next turn of its event loop, so there a request that arrives in that moment may be first.)
+* A stream that becomes free goes to the request that has waited longest, at once. What is left is seen
+  to once, at the end of the instant: further streams, and whether connections have to be opened. (Envoy hands
+  all of them over in the next turn of its event loop, so there a request that comes then may be first.)
 * An attempt that is given up (timeout, client gone, another one won) leaves the pending queue, or has its
   stream reset. Its host does not notice: the record is kept until the host is done with it, and the late
   answer is dropped.

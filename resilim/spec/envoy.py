@@ -218,9 +218,6 @@ class HealthChecks(Strict):
     no_traffic_interval: IstioDuration = Field(
         default=60 * SECOND, description="interval while the callers' proxy never had a request"
     )
-    ignore_new_hosts_until_first_hc: Flag = Field(
-        default=False, description="true: hosts that were not checked yet do not count as hosts"
-    )
     response: Law = Field(
         default=constant(1 * MILLISECOND), description="time that a host takes to answer a check"
     )

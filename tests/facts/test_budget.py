@@ -1,4 +1,4 @@
-"""Retry budgets: a share of the requests that there are, instead of `max_retries` (resource_manager_impl.h)."""
+"""Retry budgets: a share of all requests instead of `max_retries` (Envoy's resource_manager_impl.h)."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from resilim.plane import balance, pool
@@ -203,7 +205,9 @@ def test_a_connect_timeout_comes_before_a_route_timeout_of_the_same_instant(requ
 
 
 def test_the_route_timeout_then_hits_the_back_off_of_who_is_to_be_retried() -> None:
-    scene = Scene(connect=50, connect_timeout=20 * MS, timeout=20 * MS, retries=1, retry_on=ON_CONNECT_FAILURE)
+    scene = Scene(
+        connect=50, connect_timeout=20 * MS, timeout=20 * MS, retries=1, retry_on=ON_CONNECT_FAILURE
+    )
     scene.call()
     scene.until(20)
     assert scene.outcomes() == [(504, UT)]
@@ -404,7 +408,7 @@ def test_a_pool_that_is_refused_its_request_does_not_count() -> None:
 # ---------------------------------------------------------------- preconnecting
 
 
-def connections_after(requests: int, **more: float) -> int:
+def connections_after(requests: int, **more: Any) -> int:
     scene = Scene(connect=5, **more)
     for _ in range(requests):
         scene.call()
@@ -413,7 +417,13 @@ def connections_after(requests: int, **more: float) -> int:
 
 @pytest.mark.parametrize(
     ("ratio", "expected"),
-    [(1.0, [1, 2, 3, 4]), (1.1, [2, 3, 4, 5]), (1.5, [2, 3, 5, 6]), (2.0, [2, 4, 6, 8]), (3.0, [3, 6, 9, 12])],
+    [
+        (1.0, [1, 2, 3, 4]),
+        (1.1, [2, 3, 4, 5]),
+        (1.5, [2, 3, 5, 6]),
+        (2.0, [2, 4, 6, 8]),
+        (3.0, [3, 6, 9, 12]),
+    ],
 )
 def test_the_ratio_says_how_many_connections_there_are(ratio: float, expected: list[int]) -> None:
     assert [connections_after(requests, preconnect=ratio) for requests in range(1, 5)] == expected

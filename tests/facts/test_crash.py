@@ -44,7 +44,7 @@ class Doomed(Scene):
 
 @pytest.mark.parametrize("streams", [1, HTTP2])
 def test_requests_in_flight_end_with_uc_in_the_instant_of_the_crash(streams: int) -> None:
-    """More than are reset in one event; those at work, those on their way there and back, and those waiting."""
+    """Those at work and those in the queue, more than are reset in one event."""
     scene = Doomed(work=20, streams=streams, workers=25, places=10)
     for moment in range(2):
         scene.until(moment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,9 @@ from resilim.plane.retry import ON_5XX
 from .scene import MS, SECOND, Scene, in_use
 
 HTTP2 = UNLIMITED
-FAULTY = {"filters": filters.HAS_FAULT}
-DELAYED = {"delay_share": 1.0, "delay": 50 * MS} | FAULTY
-ABORTED = {"abort_share": 1.0, "abort_code": 418} | FAULTY
+FAULTY: dict[str, Any] = {"filters": filters.HAS_FAULT}
+DELAYED: dict[str, Any] = {"delay_share": 1.0, "delay": 50 * MS} | FAULTY
+ABORTED: dict[str, Any] = {"abort_share": 1.0, "abort_code": 418} | FAULTY
 
 
 def keys(number: int) -> list[int]:
@@ -163,7 +164,7 @@ def test_a_share_is_dropped() -> None:
 
 def test_faults_come_before_the_router() -> None:
     """An abort also where there is no route, and where all calls are dropped."""
-    router = {"reply_code": 404, "reply_flag": NR, "drop_share": 1.0}
+    router: dict[str, Any] = {"reply_code": 404, "reply_flag": NR, "drop_share": 1.0}
     scene = Scene(**(ABORTED | router))
     assert scene.call_refused() == (418, FI)
     scene = Scene(**(DELAYED | router))
@@ -175,7 +176,7 @@ def test_faults_come_before_the_router() -> None:
 # ---------------------------------------------------------------- weighted clusters
 
 
-def split(shares: list[float], **more: float) -> Scene:
+def split(shares: list[float], **more: Any) -> Scene:
     """A route whose destinations are clusters 0, 1, ..., each with a host of its own."""
     scene = Scene(hosts=len(shares), filters=filters.HAS_SPLIT, streams=HTTP2, **more)
     scene.route.first_destination, scene.route.destinations = 0, len(shares)
@@ -223,7 +224,7 @@ def test_destinations_have_their_own_limits() -> None:
 # ---------------------------------------------------------------- mirrors
 
 
-def mirrored(share: float = 1.0, **more: float) -> Scene:
+def mirrored(share: float = 1.0, **more: Any) -> Scene:
     """A copy of each call goes to cluster 1, of host 1."""
     scene = Scene(hosts=1, streams=HTTP2, **more)
     scene.add_host(service=1)

@@ -118,12 +118,12 @@ def test_active_checks() -> None:
         SECOND,
         3 * SECOND,
     )
-    assert (checker.unhealthy_threshold, checker.healthy_threshold, checker.ignore_new_hosts) == (2, 1, 1)
+    assert (checker.unhealthy_threshold, checker.healthy_threshold) == (2, 1)
     assert records("law")[checker.response].a == 4e6
     member = members_of(block("cart")[0])[0]
-    assert (member.check_failed, member.excluded) == (1, 1)
+    assert (member.check_failed, member.checks_done) == (0, 1)
     assert records("checker")[block("stock")[0]].interval == 0
-    assert members_of(block("stock")[0])[0].check_failed == 0
+    assert members_of(block("stock")[0])[0].checks_done == 0
 
 
 def test_members_are_hosts_of_their_subset_with_their_weight() -> None:
