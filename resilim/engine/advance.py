@@ -6,7 +6,7 @@ from numba import float64, int64
 
 from resilim.engine.heap import pop
 from resilim.engine.state import state_at
-from resilim.plane import changes, crash, health, outlier, source, start, telemetry
+from resilim.plane import changes, crash, outlier, source, start, telemetry
 from resilim.plane.events import HANDLERS
 from resilim.plane.machine import CHUNK, ROOM
 
@@ -70,11 +70,6 @@ def set_link(address, host, link, now):  # type: ignore[no-untyped-def]
     crash.set_link(state_at(address), host, link, now)
 
 
-def check(address, member, result, now):  # type: ignore[no-untyped-def]
-    """Entry of `health.check`."""
-    health.check(state_at(address), member, result, now)
-
-
 def note_change(address, now, kind, who, why):  # type: ignore[no-untyped-def]
     """Entry of `changes.note_change`."""
     changes.note_change(state_at(address), now, kind, who, why)
@@ -92,7 +87,6 @@ ENTRIES = {
     sweep: (int64, int64, int64),
     set_rate: (int64, int64, float64, int64),
     set_link: (int64, int64, int64, int64),
-    check: (int64, int64, int64, int64),
     note_change: (int64, int64, int64, int64, int64),
     take_sample: (int64,),
 }

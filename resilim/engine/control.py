@@ -1,34 +1,21 @@
 """The control plane: ordinary SimPy processes, called thousands of times, not millions.
 
 * A fault acts on records and is undone at its end; both are recorded as state changes.
-* Sweeps of detectors and active health checks have a phase of their own: proxies do not start together.
-* What will come of a check is known from its host at its beginning: it fails it, is slow, or is not reached.
-  A check takes no worker and no place in the queue.
+* The sweep of a detector has its own phase: proxies do not start at the same instant.
 * A new kind of fault is one function here and one line in FAULTS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from itertools import count
 from typing import Any
 
 import simpy
 
 from resilim.engine.mesh import Mesh
 from resilim.plane.gate import REFUSING, SILENT, UP
-from resilim.plane.health import NETWORK_ERROR, PASSED, TIMED_OUT, WRONG_STATUS, next_interval
 from resilim.plane.kinds import FAULT_BEGINS, FAULT_ENDS
-from resilim.plane.luck import (
-    CHECK_FAILING,
-    CHECK_PHASE,
-    CHECK_RESPONSE,
-    CHECK_START,
-    PHASE,
-    duration,
-    uniform,
-)
-from resilim.plane.machine import scramble
+from resilim.plane.luck import PHASE, uniform
 from resilim.run import CRASHED_HOST, FAILING_HOST, LOAD_SURGE, SLOW_HOST, UNREACHABLE_HOST
 
 Steps = Generator[simpy.Event, Any, None]
@@ -42,47 +29,6 @@ def sweeps(mesh: Mesh, cluster: int) -> Steps:
     while True:
         mesh.plane.call("sweep", cluster, int(mesh.env.now))
         yield mesh.env.timeout(interval)
-
-
-def checks(mesh: Mesh, member: int) -> Steps:
-    """The active health checks of one member; none when its cluster has none.
-
-    A run begins with a mesh that is there already, so a proxy does not check its hosts at the first instant,
-    but all of them at one moment of the first interval, apart by their initial jitter.
-    """
-    records = mesh.plane.records
-    cluster = int(records("member")[member].cluster)
-    checker = records("checker")[cluster]
-    if not checker.interval:
-        return
-    proxy = records("cluster")[cluster]
-    key = scramble(int(proxy.key), CHECK_PHASE)
-    own = scramble(scramble(key, member - int(proxy.first_member)), CHECK_START)
-    phase = int(checker.interval * uniform(key, PHASE))
-    yield mesh.env.timeout(phase + int(checker.initial_jitter * uniform(own, CHECK_START)))
-    for number in count():
-        luck = scramble(scramble(own, number), CHECK_RESPONSE)
-        result, time = check(mesh, member, luck)
-        yield mesh.env.timeout(time)
-        mesh.plane.call("check", member, result, int(mesh.env.now))
-        checker, proxy = records("checker")[cluster], records("cluster")[cluster]
-        yield mesh.env.timeout(int(next_interval(checker, proxy, records("member")[member], luck)))
-
-
-def check(mesh: Mesh, member: int, luck: int) -> tuple[int, int]:
-    """What comes of one check that begins now: its result, and the time until it is known (ns)."""
-    records = mesh.plane.records
-    checker = records("checker")[int(records("member")[member].cluster)]
-    host = records("host")[int(records("member")[member].host)]
-    if host.link == REFUSING:
-        return NETWORK_ERROR, 0
-    answer = duration(records("law")[int(checker.response)], scramble(luck, CHECK_RESPONSE))
-    time = int(answer * host.slowdown)
-    if host.link == SILENT or time > checker.timeout:
-        return TIMED_OUT, int(checker.timeout)
-    if uniform(luck, CHECK_FAILING) < host.failing:
-        return (NETWORK_ERROR if host.fail_code < 0 else WRONG_STATUS), time
-    return PASSED, time
 
 
 def fault(mesh: Mesh, row: Any) -> Steps:

@@ -10,7 +10,7 @@ import numpy as np
 
 from resilim.engine.environment import InterpretedEnvironment
 from resilim.engine.limits import TooManyInFlight
-from resilim.plane import changes, crash, health, outlier, source, start, telemetry
+from resilim.plane import changes, crash, outlier, source, start, telemetry
 from resilim.plane.machine import CHUNK, TABLES, VECTORS, State
 from resilim.plane.record import to_array, to_records
 from resilim.run import ROW_DTYPE, Array, Run, joined_rows
@@ -20,7 +20,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "set_rate": source.set_rate,
     "begin": start.begin,
     "set_link": crash.set_link,
-    "check": health.check,
     "note_change": changes.note_change,
     "take_sample": telemetry.take_sample,
 }

@@ -52,8 +52,6 @@ def simulate(
     for index, interval in enumerate(run.tables["detector"]["interval"].tolist()):
         if interval > 0:
             env.process(control.sweeps(mesh, index))
-    for member in _checked_members(run):
-        env.process(control.checks(mesh, member))
     for steps in sampler.processes():
         env.process(steps)
     plane.records("world")[0].seed = run.seed
@@ -91,14 +89,6 @@ def _prepare(run: Run, engine: str) -> tuple[MeshEnvironment, Plane]:
         env.attach(compiled.advance)
         return env, compiled
     raise ValueError(f"unknown engine {engine!r}; there are {', '.join(ENGINES)}")
-
-
-def _checked_members(run: Run) -> list[int]:
-    """The members of the clusters that have active health checks."""
-    checked = run.tables["checker"]["interval"] > 0
-    return [
-        index for index, cluster in enumerate(run.tables["member"]["cluster"].tolist()) if checked[cluster]
-    ]
 
 
 def _drain(mesh: Mesh, run: Run) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resilim.plane import connections, crash, host, outcome, source, streams, timeouts, updates
+from resilim.plane import checks, connections, crash, host, outcome, source, streams, timeouts, updates
 
 # By kind; the compiled engine makes a switch of it (`engine.switch`).
 HANDLERS = (
@@ -22,4 +22,6 @@ HANDLERS = (
     crash.on_crash,
     connections.cut,
     host.on_repeat,
+    checks.on_check,
+    checks.on_checked,
 )

@@ -22,6 +22,8 @@ UPDATE = 12  # host set: a merged update reaches the balancer
 CRASH = 13  # host: the next requests on connections to it are reset
 CUT = 14  # connection: the next streams of it are reset
 REPEAT = 15  # attempt: what was not heard is sent again
+CHECK_BEGINS = 16  # member: an active health check begins
+CHECK_ENDS = 17  # member: and has its result
 
 # State changes.
 EJECTED = 0  # member

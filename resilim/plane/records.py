@@ -346,7 +346,9 @@ class Member(Record):
     jitter: int = column("added to the running ejection, ns")
     checks_passed: int = column("active checks passed in a row")
     checks_missed: int = column("active checks failed in a row")
+    checks_begun: int = column("active checks begun in this run")
     checks_done: int = column("active checks that have their result")
+    check_result: int = column("what will come of the check that is under way; see health.py")
 
 
 @record

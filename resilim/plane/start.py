@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resilim.plane import balance
+from resilim.plane.checks import begin_checks
 from resilim.plane.machine import State, plane, scramble
 from resilim.plane.source import begin_source
 
@@ -16,6 +17,7 @@ def begin(S: State) -> None:
         cluster.key = scramble(seed, cluster.key)
         cluster.pool_shift = cluster.first_pool - cluster.first_member
         balance.begin(S, cluster, index, 0)
+        begin_checks(S, cluster, index)
     for index in range(len(S.bucket)):
         S.bucket[index].tokens = S.bucket[index].max_tokens
     for index in range(len(S.source)):

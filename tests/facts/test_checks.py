@@ -1,37 +1,18 @@
-"""The control process of active health checks: when it checks, and what comes of it."""
+"""Active health checks: when they happen, and what comes of one."""
 
 from __future__ import annotations
 
+from heapq import heappop
 from itertools import pairwise
-from typing import Any, cast
 
 import pytest
-import simpy
 
-from resilim.engine import control
-from resilim.engine.mesh import Mesh
-from resilim.plane import luck
+from resilim.plane import checks, luck
 from resilim.plane.gate import REFUSING, SILENT, UP
 from resilim.plane.health import NETWORK_ERROR, PASSED, TIMED_OUT, WRONG_STATUS
+from resilim.plane.kinds import CHECK_BEGINS, CHECK_ENDS
 from resilim.plane.records import Host, Law
 from tests.facts.detector_scene import MS, SECOND, DetectorScene
-
-
-class Plane:
-    """The records of a scene; results of checks are written down."""
-
-    def __init__(self, scene: DetectorScene) -> None:
-        self.scene = scene
-        self.results: list[tuple[int, int, int]] = []
-
-    def records(self, name: str) -> Any:
-        return getattr(self.scene.S, name)
-
-    def call(self, name: str, member: int, result: int, now: int) -> None:
-        assert name == "check"
-        self.results.append((now, member, result))
-        self.scene.until(now)
-        self.scene.check(result, member=member)
 
 
 class Checked:
@@ -47,16 +28,24 @@ class Checked:
         checker.unhealthy_threshold = checker.healthy_threshold = 1 << 30
         for name, value in settings.items():
             setattr(checker, name, value)
-        self.env = simpy.Environment()
-        self.plane = Plane(self.scene)
-        self.mesh = cast(Mesh, self)
 
     def run(self, seconds: int) -> list[tuple[int, int, int]]:
         """Time (ns), member and result of the checks of so many seconds."""
-        for member in range(len(self.scene.members)):
-            self.env.process(control.checks(self.mesh, member))
-        self.env.run(until=seconds * SECOND)
-        return self.plane.results
+        checks.begin_checks(self.S, self.scene.cluster, 0)
+        results: list[tuple[int, int, int]] = []
+        handlers = {CHECK_BEGINS: checks.on_check, CHECK_ENDS: checks.on_checked}
+        while self.S.heap and self.S.heap[0][0] < seconds * SECOND:
+            now, _, kind, who = heappop(self.S.heap)
+            if kind == CHECK_ENDS:
+                results.append((now, who, self.S.member[who].check_result))
+            if kind in handlers:
+                handlers[kind](self.S, now, who)
+        return results
+
+    def outcome(self) -> tuple[int, int]:
+        """Result of a check that begins now, and the time until it is known (ns)."""
+        checks.on_check(self.S, 0, 0)
+        return self.S.member[0].check_result, self.S.heap[0][0]
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +104,7 @@ def test_without_checks_nothing_happens() -> None:
 def test_what_comes_of_a_check(host: dict[str, float], outcome: tuple[int, int]) -> None:
     checked = Checked()
     checked.S.host = [Host(**host)]
-    assert control.check(checked.mesh, 0, luck=1) == outcome
+    assert checked.outcome() == outcome
 
 
 def test_a_host_that_fails_a_share_of_requests_fails_that_share_of_checks() -> None:
