@@ -83,7 +83,7 @@ def functions() -> dict[str, Callable[..., Any]]:
         numba.config.CACHE_DIR = before
 
 
-def _entry_name(function: Callable[..., Any]) -> str:
+def _entry_name(function: Any) -> str:
     """The name of an entry point in compiled code: that of no function of the data plane."""
     return f"entry.{function.__name__}"
 

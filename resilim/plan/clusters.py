@@ -91,6 +91,9 @@ class Clusters:
             self._outside(cluster)
         else:
             self._apply(cluster, block.of)
+            hashed = block.of.policy.balancer.consistent_hash
+            if hashed is not None and hashed.use_source_ip:
+                cluster.source_address = salt("address", block.caller, rank)
         self.names.append((self._proxy(block.caller, rank), block.service, block.subset or ""))
         index = self.tables.add("cluster", cluster)
         self._add_watch(cluster, block.of)

@@ -119,7 +119,7 @@ def begin_attempt(S: State, call_index: int, call: Call, cluster: Cluster, route
     key = call.key
     hashed = NONE
     if cluster.balancer >= RING_HASH:
-        hashed = hash_key(S, call)
+        hashed = cluster.source_address if cluster.source_address >= 0 else hash_key(S, call)
     if call.attempts > 0:
         key = scramble(key, ATTEMPT + call.attempts)
         member_index = pick_again(S, call, cluster, route, key, hashed, now)

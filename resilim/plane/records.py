@@ -207,6 +207,7 @@ class Cluster(Record):
     sets: int = column("number of host sets (priorities)", 1)
     balancer: int = column("ROUND_ROBIN, LEAST_REQUEST, RANDOM, RING_HASH or MAGLEV of balance.py")
     choices: int = column("least request: members drawn, of which the best is taken", 2)
+    source_address: int = column("what RING_HASH and MAGLEV hash; NONE: who sent the request", NONE)
     hash_balance_factor: int = column("bounded load in percent, 100 and more; 0 = off")
     table: int = column("ring hash, maglev: first entry of its first set's table", NONE)
     table_size: int = column("ring hash: least number of entries; maglev: number of entries, a prime")

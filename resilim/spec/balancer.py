@@ -77,12 +77,13 @@ class Maglev(Strict):
 class ConsistentHash(Strict):
     """The same client gets the same host."""
 
-    not_simulated: ClassVar[frozenset[str]] = frozenset({"useSourceIp"})
-
     http_header_name: Name | None = Field(default=None, description="header that tells clients apart")
     http_cookie: HttpCookie | None = Field(default=None, description="cookie that tells clients apart")
     http_query_parameter_name: Name | None = Field(
         default=None, description="query parameter that tells clients apart"
+    )
+    use_source_ip: Flag = Field(
+        default=False, description="true: the address of the calling host tells clients apart"
     )
     ring_hash: RingHash | None = Field(default=None, description="a ring; the default")
     maglev: Maglev | None = Field(default=None, description="a table")
@@ -104,6 +105,7 @@ class ConsistentHash(Strict):
             "httpHeaderName": self.http_header_name,
             "httpCookie": self.http_cookie,
             "httpQueryParameterName": self.http_query_parameter_name,
+            "useSourceIp": self.use_source_ip or None,
         }
         given = [key for key, value in keys.items() if value is not None]
         if len(given) != 1:

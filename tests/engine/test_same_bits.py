@@ -11,7 +11,14 @@ from resilim.plan import plan, replication_seed
 from resilim.spec import load_experiment
 
 ROOT = Path(__file__).parents[2]
-EXPERIMENTS = sorted([*(ROOT / "experiments").rglob("*.yaml"), ROOT / "benchmarks/chain.yaml"])
+EXPERIMENTS = sorted(
+    [
+        *(ROOT / "experiments").rglob("*.yaml"),
+        *(ROOT / "tests/published/experiments").rglob("*.yaml"),
+        ROOT / "benchmarks/chain.yaml",
+        ROOT / "benchmarks/everything.yaml",
+    ]
+)
 
 # The same system and faults in less time, so that the interpreted engine can keep up.
 SHORT = ("time.warmUp=2s", "time.before=3s", "time.fault=6s", "time.after=4s")
@@ -27,7 +34,7 @@ def _overrides(path: Path) -> tuple[str, ...]:
     for name, changes in SHORT_FAULTS.items():
         if path.stem.startswith(name):
             return SHORT + changes
-    return ("time.before=3s",)
+    return () if "published" in path.parts else ("time.before=3s",)
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

@@ -78,7 +78,8 @@ class DetectorScene:
     @property
     def notes(self) -> list[Note]:
         """The changes that were recorded."""
-        return [Note(change.kind, change.who, change.why) for change in self.S.change[: self.S.world[0].changes]]
+        changes = self.S.change[: self.S.world[0].changes]
+        return [Note(change.kind, change.who, change.why) for change in changes]
 
     # ------------------------------------------------------------ what there is
 

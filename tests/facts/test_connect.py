@@ -436,13 +436,14 @@ def test_http2_preconnects_only_when_streams_run_out() -> None:
 
 
 def test_spare_connections_count_as_what_there_is() -> None:
-    """Of the two connections one is busy and one spare: with one request twice as many, so no third one."""
-    scene = Scene(connect=5, preconnect=2.0)
-    scene.call()
-    scene.until(10)
-    assert (scene.cluster.cx_active, scene.cluster.rq_active) == (2, 1)
-    scene.call()  # takes the spare one: four are wanted now
-    assert (scene.cluster.cx_active, scene.cluster.rq_active) == (4, 2)
+    """Half as many again as requests, rounded up, also when one after the other finds a spare connection."""
+    scene = Scene(connect=5, work=1_000, preconnect=1.5)
+    connections = []
+    for moment in (0, 10, 20, 30, 40):
+        scene.until(moment)
+        scene.call()
+        connections.append(scene.cluster.cx_active)
+    assert connections == [2, 3, 5, 6, 8]
 
 
 def test_nothing_is_preconnected_to_a_host_that_is_not_healthy() -> None:

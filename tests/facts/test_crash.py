@@ -118,6 +118,32 @@ def test_all_clusters_and_workers_lose_their_connections() -> None:
     assert (other.cx_active, scene.cluster.cx_active) == (0, 0)
 
 
+def test_idle_connections_of_all_workers_close() -> None:
+    scene = Doomed()
+    other = scene.add_cluster([0], workers=3)
+    for number in range(1, 30):
+        scene.call(number * 0x1234_5678_9ABC_DEF1 & ((1 << 63) - 1), cluster=1)
+    scene.until(50)
+    assert min(pool.connections for pool in scene.S.pool[1:]) > 0
+    scene.link(REFUSING, 60)
+    assert (other.cx_active, in_use(scene)) == (0, {})
+
+
+def test_a_timeout_in_the_instant_of_the_crash() -> None:
+    """The crash comes first, then the timer, then the resets: what was in the queue is not lost for ever."""
+    scene = Doomed(work=20, workers=1, places=2, timeout=5 * MS)
+    scene.call(route=scene.add_route())
+    for _ in range(2):
+        scene.call()
+    scene.until(4.999)
+    scene.now = 5 * MS
+    set_link(scene.S, 0, REFUSING, scene.now)
+    scene.until(5)
+    assert scene.outcomes() == [(504, UT), (503, UC), (503, UC)]
+    scene.until(100)
+    assert in_use(scene) == {}
+
+
 def test_other_hosts_are_left_alone() -> None:
     scene = Doomed(hosts=2)
     for _ in range(10):
@@ -184,8 +210,9 @@ def test_a_zombie_makes_no_further_calls() -> None:
     scene.call(route=1, cluster=1, first_step=2)
     scene.link(REFUSING, 5, host=2)
     scene.until(100)
-    assert (scene.outcomes(), scene.cluster.rq_total) == ([(503, UC)], 0)
-    assert scene.S.host[3].busy == 0
+    assert scene.outcomes() == [(503, UC)]
+    assert [cluster.rq_pending_total for cluster in scene.S.cluster] == [0, 1]
+    assert (scene.S.host[3].busy, in_use(scene)) == (0, {})
 
 
 def test_the_answer_to_a_zombies_call_comes_to_nothing() -> None:
@@ -273,6 +300,17 @@ def test_a_request_that_did_not_get_there_is_repeated_and_served_once() -> None:
     scene.until(300)
     assert scene.latencies() == [10.0, 210.0]
     assert scene.cluster.rq_total == 2
+
+
+def test_a_repeated_request_waits_for_its_own_calls_only() -> None:
+    scene = caller()
+    scene.call(route=1, cluster=1, first_step=2)
+    scene.until(25)
+    scene.link(SILENT, 30, host=2)
+    scene.call(route=1, cluster=1, first_step=2)
+    scene.link(UP, 100, host=2)
+    scene.until(1_000)  # there at 230 ms: 10 ms of its own, and 10 ms for the call
+    assert scene.latencies() == [20.0, 220.0]
 
 
 def test_what_was_given_up_does_not_come_back() -> None:

@@ -21,7 +21,7 @@ from resilim.plane.retry import (
     qualifies,
 )
 
-from .scene import MS, SECOND, Scene
+from .scene import MS, SECOND, Scene, in_use
 
 LISTED = 0  # no bit of `retry_on`: 504 is among the listed codes
 
@@ -133,7 +133,8 @@ def test_the_last_outcome_stands_when_no_retry_is_left() -> None:
     assert scene.outcomes() == [(503, URX)]
     assert scene.S.row[0].attempts == 3
     assert (scene.cluster.rq_retry, scene.cluster.rq_retry_limit_exceeded) == (2, 1)
-    assert (scene.cluster.rq_total, scene.cluster.rq_retrying) == (3, 0)
+    assert (scene.cluster.rq_total, scene.cluster.rq_active, scene.cluster.rq_retrying) == (3, 0, 0)
+    assert (scene.cluster.cx_total, in_use(scene)) == (1, {"connection": 1})
 
 
 def test_a_success_ends_the_retries() -> None:
@@ -254,14 +255,37 @@ def test_a_retry_that_finds_no_host_ends_with_uh() -> None:
     eject(scene.S, 0, 0, CONSECUTIVE_5XX, 1, scene.now)
     scene.until(1000)
     assert scene.outcomes() == [(503, UH)]
-    assert scene.cluster.rq_retrying == 0
+    assert (scene.cluster.rq_retrying, scene.cluster.rq_retry_success) == (0, 0)
 
 
-def test_a_retry_that_the_pool_refuses_ends_with_uo() -> None:
-    scene = retrying(streams=UNLIMITED)
+@pytest.mark.parametrize("streams", [1, UNLIMITED])
+def test_a_retry_that_the_pool_refuses_ends_with_uo(streams: int) -> None:
+    """At once, or after it has waited for a connection; it counts as a success, as it is not retried."""
+    scene = retrying(streams=streams, connect=5)
     scene.call()
-    scene.until(10)
+    scene.until(15)
+    scene.drain()
     scene.cluster.max_requests = 0
     scene.until(1000)
     assert scene.outcomes() == [(503, UO)]
-    assert scene.cluster.rq_retrying == 0
+    assert (scene.cluster.rq_retry, scene.cluster.rq_retry_success, scene.cluster.rq_retrying) == (1, 1, 0)
+
+
+def test_a_retry_that_finds_the_queue_full_ends_with_uo() -> None:
+    scene = retrying()
+    scene.call()
+    scene.until(10)
+    scene.drain()
+    scene.cluster.max_pending = 0
+    scene.until(1000)
+    assert scene.outcomes() == [(503, UO)]
+    assert (scene.cluster.rq_retry, scene.cluster.rq_retry_success, scene.cluster.rq_retrying) == (1, 1, 0)
+
+
+def test_retries_that_end_well_count_as_successes() -> None:
+    scene = retrying(retries=5)
+    scene.call()
+    scene.until(10)
+    scene.S.host[0].failing = 0.0
+    scene.until(1000)
+    assert (scene.cluster.rq_retry, scene.cluster.rq_retry_success) == (1, 1)

@@ -183,8 +183,9 @@ def detectors(draw: Draw) -> Tree:
 def balancers(draw: Draw) -> Tree:
     """A load balancer of any kind."""
     if draw(st.integers(0, 3)) == 0:
-        table = draw(st.sampled_from([{"ringHash": {"minimumRingSize": "64"}}, {"maglev": {"tableSize": "67"}}]))
-        return {"consistentHash": {"httpHeaderName": "x-user"} | table}
+        tables = [{"ringHash": {"minimumRingSize": "64"}}, {"maglev": {"tableSize": "67"}}]
+        what = draw(st.sampled_from([{"httpHeaderName": "x-user"}, {"useSourceIp": "true"}]))
+        return {"consistentHash": what | draw(st.sampled_from(tables))}
     balancer: Tree = {"simple": draw(st.sampled_from(["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"]))}
     if balancer["simple"] != "RANDOM":
         maybe(draw, st.just({"duration": "300ms"}), balancer, "warmup")
@@ -219,7 +220,8 @@ def envoys(draw: Draw, versions: bool) -> Tree:
     maybe(draw, st.just("5%"), made, "dropOverload")
     maybe(draw, ms(5, 40), made, "maxStreamDuration")
     bucket = {"maxTokens": "5", "tokensPerFill": "10", "fillInterval": "50ms"}
-    limit = {"tokenBucket": bucket, "filterEnabled": "100%", "filterEnforced": draw(st.sampled_from(["100%", "50%"]))}
+    enforced = draw(st.sampled_from(["100%", "50%"]))
+    limit = {"tokenBucket": bucket, "filterEnabled": "100%", "filterEnforced": enforced}
     maybe(draw, st.just(limit), made, "localRateLimit")
     if versions:
         maybe(draw, st.just({"v1": "3", "v2": "1"}), made, "weights")
@@ -262,7 +264,8 @@ def routes(draw: Draw, versions: bool, name: str) -> Tree:
     if draw(st.integers(0, 3)) == 0:
         delay = {"percentage": {"value": "20"}, "fixedDelay": draw(ms(1, 30))}
         abort = {"percentage": {"value": "10"}, "httpStatus": draw(few(503, 404))}
-        route["fault"] = draw(st.sampled_from([{"delay": delay}, {"abort": abort}, {"delay": delay, "abort": abort}]))
+        both = {"delay": delay, "abort": abort}
+        route["fault"] = draw(st.sampled_from([{"delay": delay}, {"abort": abort}, both]))
     if versions and draw(st.booleans()):
         route["route"] = [
             {"destination": {"host": name, "subset": subset}, "weight": weight}

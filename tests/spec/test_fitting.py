@@ -33,8 +33,8 @@ POLICIES = [
     ),
     ("loadBalancer: {consistentHash: {}}", "is of one of httpHeaderName, httpCookie, httpQueryParameterName"),
     (
-        "loadBalancer: {consistentHash: {useSourceIp: true}}",
-        "useSourceIp is an Istio field that resilim does",
+        "loadBalancer: {consistentHash: {useSourceIp: true, httpHeaderName: x}}",
+        "not of httpHeaderName and useSourceIp",
     ),
     (
         "loadBalancer: {consistentHash: {httpHeaderName: x, maglev: {tableSize: 100}}}",
