@@ -153,7 +153,8 @@ def failed(
     S.member[member_index].rq_error += 1
     if verdict == retry.RETRY_NOW:
         try_again(S, call_index, call, cluster, route, member_index, now)
-    elif call.attempt < 0 and call.scheduled == 0:
+    elif flag == UMSDR or (call.attempt < 0 and call.scheduled == 0):
+        reset_others(S, call, cluster, now)
         code = route.timeout_code if flag in (UT, UMSDR) else status_of(reset)
         end_call(S, call_index, call, cluster, code, flag | verdict, cluster.service, now)
     elif verdict != NO_FLAG:

@@ -5,7 +5,8 @@
   its timer was started first.
 * The per-try timeout resets its attempt, which may be retried; with hedging the attempt goes on, and another
   one is sent beside it if there are retries left.
-* The maximum stream duration resets its attempt.
+* The maximum stream duration resets its attempt, which may be retried; if not, it ends the call, also when
+  another attempt is in flight.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ def on_stream_end(S: State, now: int, index: int) -> None:
         return
     cluster = S.cluster[call.cluster]
     cluster.rq_max_duration_reached += 1
+    hedged = attempt.hedged
     forget(S, call, index)
     give_up(S, cluster, index, now)
-    failed(S, call_index, call, attempt.member, LOCAL_RESET, UMSDR, 0, now)
+    failed(S, call_index, call, attempt.member, LOCAL_RESET, UMSDR, hedged, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resilim.plane.flags import NO_FLAG, UC, UO, URX, UT
+from resilim.plane.flags import NO_FLAG, UC, UMSDR, UO, URX, UT
 from resilim.plane.records import NONE, UNLIMITED
 from resilim.plane.resets import REMOTE_RESET, TERMINATION
 from resilim.plane.retry import ON_5XX, ON_CONNECT_FAILURE, ON_RESET
@@ -242,6 +242,20 @@ def test_an_answer_during_the_back_off_cancels_the_other_attempt() -> None:
     assert (scene.outcomes(), scene.cluster.rq_retrying) == ([(200, NO_FLAG)], 0)
     scene.until(1100)
     assert (scene.cluster.rq_total, in_use(scene)) == (1, {"connection": 1})
+
+
+@pytest.mark.parametrize("backoff", [1, 1000])
+def test_the_maximum_duration_of_an_attempt_that_was_hedged_ends_the_call(backoff: int) -> None:
+    """It is not retried again, and what is in flight or scheduled for it is not waited for."""
+    scene = hedging(max_stream_duration=30 * MS, retries=5, backoff=backoff * MS)
+    scene.call()
+    scene.until(29)
+    assert (scene.cluster.rq_retry, scene.cluster.rq_active) == (1, 2 if backoff == 1 else 1)
+    scene.until(30)
+    assert scene.outcomes() == [(504, UMSDR)]
+    assert (scene.cluster.rq_retry, scene.cluster.rq_active, scene.cluster.rq_retrying) == (1, 0, 0)
+    scene.until(2_000)
+    assert in_use(scene) == {"connection": 1}
 
 
 def test_a_record_that_was_hedged_is_as_new_for_the_next_attempt() -> None:
