@@ -54,7 +54,7 @@ def tell_client(S: State, call: Call, code: int, flags: int, origin: int, now: i
     """The client's own call has its outcome."""
     record_outcome(S, call.first_step, call.started, now, code, flags, origin, call.attempts)
     if S.source[call.source].user:
-        think(S, call.source, code >= 400 or code == 0, now)
+        think(S, call.source, call.started, code >= 400 or code == 0, now)
 
 
 @plane

@@ -42,7 +42,7 @@ def on_arrival(S: State, now: int, index: int) -> None:
         return
     record_outcome(S, mix.first_step, now, now, world.code, world.flags, world.origin, 0)
     if source.user:
-        think(S, index, world.code >= 400, now)
+        think(S, index, now, world.code >= 400, now)
 
 
 @plane

@@ -218,3 +218,11 @@ def test_the_first_attempt_already_knows_who_asks(monkeypatch: pytest.MonkeyPatc
     scene.until(300)
     one, other = (scramble(source.identity, luck.IDENTITY) for source in scene.S.source)
     assert asked == [one, other] * (len(asked) // 2)
+
+
+def test_time_goes_on_for_a_user_whose_requests_take_none() -> None:
+    scene = asked_by(Source(user=1, think=0, think_after_failure=0), work=0)
+    begin_source(scene.S, 0)
+    scene.until(10)
+    arrived = [row.arrived for row in scene.S.row[: scene.S.world[0].rows]]
+    assert arrived == [ms * MS for ms in range(11)]
