@@ -11,7 +11,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from resilim.plan.fleet import Fleet
-from resilim.plane.resets import GRPC, PROTOCOL_ERROR, REFUSED_STREAM, REMOTE_RESET, TERMINATION
+from resilim.plane.resets import (
+    GRPC,
+    INFORMED_TERMINATION,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    REMOTE_RESET,
+    TERMINATION,
+)
 from resilim.run import (
     CRASHED_HOST,
     FAILING_HOST,
@@ -34,6 +41,7 @@ _KINDS = {
 }
 _RESETS = {
     "connection-close": TERMINATION,
+    "connection-close-after-100": INFORMED_TERMINATION,
     "stream-reset": REMOTE_RESET,
     "refused-stream": REFUSED_STREAM,
     "protocol-error": PROTOCOL_ERROR,

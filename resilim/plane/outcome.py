@@ -21,6 +21,7 @@ from resilim.plane.resets import (
     CONNECT_FAILURE,
     CONNECT_TIMEOUT,
     GRPC,
+    INFORMED_TERMINATION,
     PROTOCOL_ERROR,
     REMOTE_RESET,
     TERMINATION,
@@ -77,7 +78,7 @@ def answered(S: State, index: int, call_index: int, code: int, now: int) -> None
     origin = attempt.origin
     wanted = route.retry_on + route.codes > 0 and retry.qualifies(S, route, code, 1, 0)
     verdict = NO_FLAG
-    if attempt.hedged != HEDGED:
+    if attempt.hedged != HEDGED and call.forwarded == 0:
         verdict = retry.decide(S, call, cluster, route, wanted)
     attempt.hedged = 0
     forget(S, call, index)
@@ -115,6 +116,9 @@ def upstream_reset(S: State, index: int, reset: int, now: int) -> None:
     call = S.call[call_index]
     cluster = S.cluster[call.cluster]
     waiting = S.pool[attempt.pool]
+    if reset == INFORMED_TERMINATION:
+        forward_informational(call)
+        reset = TERMINATION
     stop_timer(S, call, attempt, index)
     hedged = attempt.hedged
     attempt.hedged = 0
@@ -137,6 +141,13 @@ def upstream_reset(S: State, index: int, reset: int, now: int) -> None:
 
 
 @plane
+def forward_informational(call: Call) -> None:
+    """The caller gets a 1xx answer: from now on nothing of the call is retried."""
+    call.forwarded = 1
+    call.soiled = 1
+
+
+@plane
 def failed(
     S: State, call_index: int, call: Call, member_index: int, reset: int, flag: int, hedged: int, now: int
 ) -> None:
@@ -148,7 +159,7 @@ def failed(
         call.sent = 1
     wanted = route.retry_on > 0 and retry.reset_qualifies(route.retry_on, reset, call.sent)
     verdict = NO_FLAG
-    if hedged != HEDGED:
+    if hedged != HEDGED and call.forwarded == 0:
         verdict = retry.decide(S, call, cluster, route, wanted)
     S.member[member_index].rq_error += 1
     if verdict == retry.RETRY_NOW:

@@ -220,5 +220,6 @@ def clean(S: State, call: Call, cluster: Cluster) -> None:
         cluster.active_faults -= 1
     call.retried = 0
     call.sent = 0
+    call.forwarded = 0
     call.flags = NO_FLAG
     call.soiled = 0

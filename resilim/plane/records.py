@@ -574,7 +574,10 @@ class Call(Record):
     retried: int = column("retries decided on, those refused for overflow included")
     sent: int = column("1: an attempt got as far as a connection")
     retrying: int = column("1: holds one of the cluster's retry places")
-    soiled: int = column("1: some of retried, sent, tried, flags, faulted is not in its first state")
+    forwarded: int = column("1: its caller has a 1xx answer already")
+    soiled: int = column(
+        "1: some of retried, sent, forwarded, tried, flags, faulted is not in its first state"
+    )
     scheduled: int = column("1: an event of this call is on the heap")
     ended: int = column("1: has its outcome, and is kept only until its event")
     flags: int = column("response flags so far: DI")

@@ -18,6 +18,7 @@ PROTOCOL_ERROR = -5  # the upstream sent what is not HTTP
 CONNECT_FAILURE = -6  # the connection could not be made
 CONNECT_TIMEOUT = -7  # the connection was not made in time
 OVERFLOW = -8  # the caller's own pool refused
+INFORMED_TERMINATION = -9  # the upstream sent 100 Continue, then closed the connection
 
 GRPC = 1000
 

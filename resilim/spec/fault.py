@@ -35,7 +35,9 @@ GRPC_STATUS = (
 Kind = Literal[
     "slow-host", "failing-host", "resetting-host", "crashed-host", "unreachable-host", "load-surge"
 ]
-How = Literal["connection-close", "stream-reset", "refused-stream", "protocol-error"]
+How = Literal[
+    "connection-close", "connection-close-after-100", "stream-reset", "refused-stream", "protocol-error"
+]
 
 _HOST_KEYS = ("service", "hosts", "version")
 _KEYS = {

@@ -3,7 +3,7 @@
 * Every attempt waits in its pool first; `bound` lets the set-up of its connection succeed. Connections
   without a stream are closed before an attempt, so that each has one of its own.
 * Timers and back-offs end when an event says so, whatever the clock says: times of a case are illustrative.
-* An answer is one event here, its headers are its end: nothing can cut it, and nobody sends a 1xx or a body.
+* An answer is one event here, its headers are its end: nothing can cut it, and nobody sends a body.
 * The texts that Envoy adds to its own replies follow from the response flag.
 """
 
@@ -52,11 +52,19 @@ _CONFIG = {
     *("route_timeout", "per_try_timeout", "hedge_on_per_try_timeout", "drop_overload", "random_fraction"),
 }
 _OF_ATTEMPT = {
-    *("queued", "bound", "connect_failed", "response", "response_headers", "response_end", "reset"),
+    *(
+        "queued",
+        "bound",
+        "connect_failed",
+        "informational",
+        "response",
+        "response_headers",
+        "response_end",
+        "reset",
+    ),
 }
 _LEFT_OUT = {
     "body_bytes": "requests have no bodies here, and no buffer that could overflow",
-    "informational": "no host sends a 1xx here",
 }
 _ALT_RESPONSE = "x-envoy-upstream-rq-timeout-alt-response"
 _ROUTER_HEADERS = {
@@ -134,6 +142,7 @@ class _Request:
         self.forced: int | None = None
         self.events: dict[str, Callable[[dict[str, Any]], None]] = {
             "queued": self._queued,
+            "informational": self._informational,
             "bound": self._bound,
             "connect_failed": self._connect_failed,
             "response": self._response,
@@ -252,6 +261,10 @@ class _Request:
         if number not in self.numbers:
             raise Wrong(f"attempt {number} is not in flight")
         return self.numbers[number]
+
+    def _informational(self, event: dict[str, Any]) -> None:
+        self._record(event["attempt"])
+        outcome.forward_informational(self.scene.call(_KEY))
 
     def _queued(self, event: dict[str, Any]) -> None:
         must_be_true(event, "queued")

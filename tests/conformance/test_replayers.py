@@ -130,7 +130,6 @@ def test_a_case_that_is_not_as_it_should_be_fails(
         ),
         (DECISION, {"config": {"retry_on": "retriable-headers"}}, "headers"),
         (DECISION, {"request_headers": {"x-envoy-retriable-header-names": "x"}}, "headers"),
-        (ROUTER, {"events": [ROUTER["events"][0], {"t": 1, "attempt": 1, "informational": 100}]}, "1xx"),
         (ROUTER, {"events": [ROUTER["events"][0], {"t": 1, "body_bytes": 9}]}, "bodies"),
         (
             ROUTER,

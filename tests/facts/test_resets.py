@@ -8,7 +8,13 @@ import pytest
 
 from resilim.plane.flags import NO_FLAG, UC, UMSDR, UO, UPE, UR, URX, UT
 from resilim.plane.records import NONE, UNLIMITED
-from resilim.plane.resets import PROTOCOL_ERROR, REFUSED_STREAM, REMOTE_RESET, TERMINATION
+from resilim.plane.resets import (
+    INFORMED_TERMINATION,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    REMOTE_RESET,
+    TERMINATION,
+)
 from resilim.plane.retry import (
     ON_5XX,
     ON_CONNECT_FAILURE,
@@ -188,6 +194,16 @@ def test_a_refused_retry_adds_its_flag_to_that_of_the_reset() -> None:
     scene.until(100)
     assert scene.outcomes() == [(503, UC | UO)]
     assert scene.cluster.rq_retry_overflow == 1
+
+
+@pytest.mark.parametrize("streams", [1, HTTP2])
+def test_nothing_is_retried_once_the_caller_has_a_100_continue(streams: int) -> None:
+    scene = breaking(INFORMED_TERMINATION, streams=streams, retries=2, retry_on=ON_5XX)
+    scene.call()
+    scene.until(100)
+    assert scene.outcomes() == [(503, UC)]
+    assert (scene.cluster.rq_retry, scene.cluster.rq_retry_limit_exceeded) == (0, 0)
+    assert in_use(scene) == {}
 
 
 def test_a_reset_may_be_followed_by_an_answer() -> None:

@@ -310,7 +310,7 @@ def faults(draw: Draw, services: Mapping[str, Tree], closed: bool) -> list[Tree]
         if kind == "failing-host":
             fault["code"] = draw(st.sampled_from(["500", "503", "504", "409"]))
         if kind == "resetting-host":
-            ways = ["connection-close", "protocol-error"]
+            ways = ["connection-close", "connection-close-after-100", "protocol-error"]
             if services[fault["service"]]["protocol"] != "http1":
                 ways += ["stream-reset", "refused-stream"]
             fault["how"] = draw(st.sampled_from(ways))
