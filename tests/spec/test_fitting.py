@@ -234,7 +234,7 @@ FAULTS = [
     ("{kind: resetting-host, service: cart}", '"how" is missing; a resetting-host needs it'),
     (
         "{kind: resetting-host, service: cart, how: reset}",
-        '"reset" is not one of connection-close, stream-re',
+        '"reset" is not one of connection-close, connection-close-after-100,',
     ),
     (
         "{kind: resetting-host, service: cart, how: refused-stream}",
