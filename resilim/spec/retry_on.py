@@ -22,6 +22,7 @@ GRPC_STATUS = {
     "unavailable": 14,
 }
 RETRIABLE_STATUS_CODES = "retriable-status-codes"
+ENVOY_RATELIMITED = "envoy-ratelimited"
 HTTP_TOKENS = (
     "5xx",
     "gateway-error",
@@ -31,7 +32,7 @@ HTTP_TOKENS = (
     "refused-stream",
     "retriable-4xx",
     RETRIABLE_STATUS_CODES,
-    "envoy-ratelimited",
+    ENVOY_RATELIMITED,
 )
 _NOT_SIMULATED = ("retriable-headers", "http3-post-connect-failure")
 _KNOWN = (*HTTP_TOKENS, *GRPC_STATUS)
@@ -82,11 +83,11 @@ def retry_on_findings(text: str) -> Iterator[Finding]:
 
 
 def _token_finding(token: str) -> Iterator[Finding]:
-    if token in _KNOWN or _is_code(token):
-        return
-    if token in _NOT_SIMULATED:
+    if token in (*_NOT_SIMULATED, ENVOY_RATELIMITED):  # no rate limit here marks its answers as such
         message = f"{quoted(token)} is a retryOn policy that resilim does not simulate yet; remove it"
         yield Finding(("retryOn",), message)
+        return
+    if token in _KNOWN or _is_code(token):
         return
     yield Finding(
         ("retryOn",), f"{quoted(token)} is not a valid retryOn policy", nearest(token.strip(), _KNOWN)

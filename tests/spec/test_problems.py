@@ -212,6 +212,7 @@ ONE_MISTAKE = [
         '" reset" is not a valid retryOn policy',
     ),
     (E, "attempts: 1", "attempts: 1, retryOn: retriable-headers", "does not simulate yet"),
+    (E, "attempts: 1", "attempts: 1, retryOn: envoy-ratelimited", "does not simulate yet"),
     (E, "attempts: 1", "attempts: 1, retryOn: '700'", '"700" is not a valid retryOn policy'),
     (E, "retries: {attempts: 1}", "timeout: 0s", "0s is too short: at least 1ms"),
     (
