@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import isclose
 from typing import Any
 
@@ -59,6 +59,35 @@ def facts_of(case: Case) -> dict[int, list[dict[str, Any]]]:
             raise Wrong(f"expectation after no event: {fact}")
         facts.setdefault(after, []).append(fact)
     return facts
+
+
+class Script:
+    """A case that is replayed event by event."""
+
+    case: Case
+    events: Mapping[str, tuple[Callable[[dict[str, Any]], None], set[str]]]
+    """By the word of an event: who plays it, and what else it may say."""
+
+    def run(self, facts: dict[int, list[dict[str, Any]]]) -> Iterator[str]:
+        """Replay the events, and check what is expected after each."""
+        for number in range(-1, len(self.case["events"])):
+            if number >= 0:
+                self.play(self.case["events"][number])
+            for fact in facts.get(number, []):
+                yield from (f"after event {number}: {problem}" for problem in self.check(fact))
+
+    def play(self, event: dict[str, Any]) -> None:
+        """One event."""
+        what = next((word for word in self.events if word in event), None)
+        if what is None:
+            raise Wrong(f"unknown event: {event}")
+        play, words = self.events[what]
+        refuse_unknown(event, {"t", what, *words}, "event")
+        play(event)
+
+    def check(self, fact: dict[str, Any]) -> Iterator[str]:
+        """What is not as expected."""
+        raise NotImplementedError
 
 
 def compare(what: str, found: Any, wanted: Any) -> Iterator[str]:

@@ -21,6 +21,7 @@ from resilim.plane.resets import CONNECT_FAILURE, CONNECT_TIMEOUT, TERMINATION
 from tests.conformance.cases import Case, Skip
 from tests.conformance.checks import (
     CASE_KEYS,
+    Script,
     Wrong,
     compare,
     facts_of,
@@ -168,10 +169,8 @@ def limit_of(cluster: Cluster, resource: str) -> int:
 # ---------------------------------------------------------------- a script of events
 
 
-class _Replay:
+class _Replay(Script):
     """What all cases here share."""
-
-    events: Mapping[str, tuple[Callable[[dict[str, Any]], None], set[str]]]
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -179,24 +178,11 @@ class _Replay:
         self.scene = PlaneScene(case.get("hosts", 1), **cluster_fields(self.config))
         preload(self.scene.cluster, self.config.get("preload", {}))
 
-    def run(self, facts: dict[int, list[dict[str, Any]]]) -> Iterator[str]:
-        """Replay the events, and check what is expected after each."""
-        for number in range(-1, len(self.case["events"])):
-            if number >= 0:
-                self.play(self.case["events"][number])
-            for fact in facts.get(number, []):
-                yield from (f"after event {number}: {problem}" for problem in self.check(fact))
-
     def play(self, event: dict[str, Any]) -> None:
-        """One event."""
-        what = next((word for word in self.events if word in event), None)
-        if what is None:
-            raise Wrong(f"unknown event: {event}")
-        play, words = self.events[what]
-        refuse_unknown(event, {"t", what, *words}, "event")
+        """One event, at its time."""
         if "t" in event:
             self.scene.at(round(event["t"] * SECOND))
-        play(event)
+        super().play(event)
 
     def check(self, fact: dict[str, Any]) -> Iterator[str]:
         """What is not as expected."""

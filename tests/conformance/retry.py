@@ -32,6 +32,7 @@ from resilim.spec.retry_on import (
 from tests.conformance.cases import Case, Skip
 from tests.conformance.checks import (
     CASE_KEYS,
+    Script,
     Wrong,
     compare,
     facts_of,
@@ -170,7 +171,7 @@ def _may_be_retried(matchers: Any, headers: Mapping[str, str]) -> bool:
 # ---------------------------------------------------------------- a script of events
 
 
-class _Decisions:
+class _Decisions(Script):
     """One request, and what is decided about it."""
 
     def __init__(self, case: Case) -> None:
@@ -186,7 +187,7 @@ class _Decisions:
         self.call.attempts = 1
         self.random: Iterator[int] = iter(case.get("random", []))
         self.found: dict[str, Any] = {}
-        self.events: dict[str, tuple[Callable[[dict[str, Any]], None], set[str]]] = {
+        self.events = {
             "response": (self._response, {"headers"}),
             "reset": (self._reset, {"upstream_request_started"}),
             "outstanding": (self._outstanding, {"add"}),
@@ -196,22 +197,10 @@ class _Decisions:
             "parse_retry_grpc_on": (self._parse, set()),
         }
 
-    def run(self, facts: dict[int, list[dict[str, Any]]]) -> Iterator[str]:
-        """Replay the events, and check what is expected after each."""
-        for number in range(-1, len(self.case["events"])):
-            self.found = {}
-            if number >= 0:
-                self._play(self.case["events"][number])
-            for fact in facts.get(number, []):
-                yield from (f"after event {number}: {problem}" for problem in self._check(fact))
-
-    def _play(self, event: dict[str, Any]) -> None:
-        what = next((word for word in self.events if word in event), None)
-        if what is None:
-            raise Wrong(f"unknown event: {event}")
-        play, words = self.events[what]
-        refuse_unknown(event, {"t", what, *words}, "event")
-        play(event)
+    def play(self, event: dict[str, Any]) -> None:
+        """One event; nothing is found yet."""
+        self.found = {}
+        super().play(event)
 
     # ------------------------------------------------------------ events
 
@@ -263,7 +252,7 @@ class _Decisions:
 
     # ------------------------------------------------------------ expectations
 
-    def _check(self, fact: dict[str, Any]) -> Iterator[str]:
+    def check(self, fact: dict[str, Any]) -> Iterator[str]:
         if "stat" in fact:
             refuse_unknown(fact, {"after", "stat", "value"}, "expectation")
             stats = statistics_of(self.scene.cluster, self.config)
