@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from math import isclose
 from typing import Any, NoReturn
 from unittest.mock import patch
 
@@ -19,11 +18,12 @@ from pydantic import ValidationError
 from resilim.plane import ejection, health, luck, outlier, success_rate
 from resilim.plane.kinds import EJECTED, EJECTION_NOT_ENFORCED
 from resilim.plane.machine import scramble
-from resilim.plane.record import Record, dtype_of, to_array
+from resilim.plane.record import dtype_of
 from resilim.plane.records import Detector, Member
 from resilim.spec.envoy import EnvoyOutlierDetection
 from resilim.study.envoy_stats import stats_lines
 from tests.conformance.cases import Case, Skip
+from tests.conformance.checks import Wrong, compare, fields_of, refuse_unknown
 from tests.facts.detector_scene import MS, SECOND, DetectorScene, Note, detector_scene
 
 _DURATIONS = ("interval", "base_ejection_time", "max_ejection_time", "max_ejection_time_jitter")
@@ -53,14 +53,10 @@ _STATS = "outlier_detection."
 _ALL_HOSTS = "all"
 
 
-class Wrong(Exception):
-    """A case says something that is not known, or not possible."""
-
-
 def replay(case: Case) -> list[str]:
     """What is wrong in a case."""
     try:
-        _refuse_unknown(case, _CASE_KEYS, "case")
+        refuse_unknown(case, _CASE_KEYS, "case")
         if not case.get("expect"):
             raise Wrong("nothing is expected")
         kind = case.get("kind")
@@ -71,12 +67,6 @@ def replay(case: Case) -> list[str]:
         return _script(case)
     except Wrong as wrong:
         return [str(wrong)]
-
-
-def _refuse_unknown(what: Any, known: set[str], name: str) -> None:
-    unknown = set(what) - known
-    if unknown:
-        raise Wrong(f"{name}: unknown {', '.join(sorted(unknown))}")
 
 
 # ---------------------------------------------------------------- config
@@ -92,7 +82,7 @@ def _nanoseconds(key: str, value: Any) -> tuple[str, Any]:
 def _settings(config: dict[str, Any]) -> EnvoyOutlierDetection:
     """The settings of a case as a user's; ValidationError when they are refused."""
     given = dict(_nanoseconds(key, value) for key, value in config.items())
-    _refuse_unknown(given, set(EnvoyOutlierDetection.model_fields), "config")
+    refuse_unknown(given, set(EnvoyOutlierDetection.model_fields), "config")
     return EnvoyOutlierDetection.of(**given)
 
 
@@ -149,7 +139,7 @@ def _run(case: Case, settings: EnvoyOutlierDetection, scene: DetectorScene) -> I
         _play(event, scene)
         yield from _check_all(facts.get(number, []), scene)
     for fact in whole:
-        _refuse_unknown(fact, {"event_log", "effective_config"}, "expectation")
+        refuse_unknown(fact, {"event_log", "effective_config"}, "expectation")
         if "event_log" in fact:
             yield from _check_log(fact["event_log"], scene)
         if "effective_config" in fact:
@@ -188,7 +178,7 @@ def _play(event: dict[str, Any], scene: DetectorScene) -> None:
     if what is None:
         raise Wrong(f"unknown event: {event}")
     play, words = _EVENTS[what]
-    _refuse_unknown(event, {"t", what, *words}, "event")
+    refuse_unknown(event, {"t", what, *words}, "event")
     play(scene, event)
 
 
@@ -210,7 +200,7 @@ def _report(scene: DetectorScene, host: int, result: Any, code: int) -> None:
 def _play_sequence(scene: DetectorScene, event: dict[str, Any]) -> None:
     for _ in range(event["repeat"]):
         for part in event["sequence"]:
-            _refuse_unknown(part, {"host", "result", "code", "count"}, "sequence")
+            refuse_unknown(part, {"host", "result", "code", "count"}, "sequence")
             _play_result(scene, part)
 
 
@@ -280,7 +270,7 @@ def _check_all(facts: list[dict[str, Any]], scene: DetectorScene) -> Iterator[st
             check, words = _check_monitor, {"monitor", "average", "threshold"}
         else:
             check, words = _check_stat, {"stat", "value"}
-        _refuse_unknown(fact, {"after", *words}, "expectation")
+        refuse_unknown(fact, {"after", *words}, "expectation")
         for problem in check(fact, scene):
             yield f"after event {fact['after']}: {problem}"
 
@@ -300,7 +290,7 @@ def _check_host(fact: dict[str, Any], scene: DetectorScene) -> Iterator[str]:
         raise Wrong(f"nothing is expected: {fact}")
     for host in _hosts(fact, scene):
         for name, of in wanted.items():
-            yield from _compare(f"host {host}: {name}", of(scene.members[host]), fact[name])
+            yield from compare(f"host {host}: {name}", of(scene.members[host]), fact[name])
 
 
 def _window(fact: dict[str, Any]) -> int:
@@ -318,7 +308,7 @@ def _check_monitor(fact: dict[str, Any], scene: DetectorScene) -> Iterator[str]:
     if not found.keys() & fact.keys():
         raise Wrong(f"nothing is expected: {fact}")
     for name in found.keys() & fact.keys():
-        yield from _compare(f"{fact['monitor']} {name}", found[name], fact[name])
+        yield from compare(f"{fact['monitor']} {name}", found[name], fact[name])
 
 
 def _check_stat(fact: dict[str, Any], scene: DetectorScene) -> Iterator[str]:
@@ -328,34 +318,23 @@ def _check_stat(fact: dict[str, Any], scene: DetectorScene) -> Iterator[str]:
     name = fact["stat"].rpartition(_STATS)[2]
     if name not in stats:
         raise Wrong(f"unknown stat: {fact['stat']}")
-    yield from _compare(fact["stat"], stats[name], fact["value"])
+    yield from compare(fact["stat"], stats[name], fact["value"])
 
 
 def _stats(scene: DetectorScene) -> dict[str, int]:
     """The statistics of the detector by Envoy's names."""
-    lines = stats_lines(_fields(scene.cluster), _fields(scene.detector), _fields(scene.checker), [])
+    lines = stats_lines(fields_of(scene.cluster), fields_of(scene.detector), fields_of(scene.checker), [])
     return {name.removeprefix(_STATS): value for name, value in lines if name.startswith(_STATS)}
 
 
-def _fields(item: Record) -> dict[str, float]:
-    """The values of a record by field."""
-    values = to_array(type(item), [item])
-    return dict(zip(values.dtype.names or (), values[0].tolist(), strict=True))
-
-
 def _check_log(wanted: dict[str, Any], scene: DetectorScene) -> Iterator[str]:
-    _refuse_unknown(wanted, {"host", "type", "enforced", "times"}, "event_log")
+    refuse_unknown(wanted, {"host", "type", "enforced", "times"}, "event_log")
     if wanted["type"] not in _LOG_TYPES:
         raise Wrong(f"event_log: unknown type {wanted['type']}")
     kind = EJECTED if wanted["enforced"] else EJECTION_NOT_ENFORCED
     (host,) = _hosts(wanted, scene)
     times = scene.notes.count(Note(kind, host, _LOG_TYPES[wanted["type"]]))
-    yield from _compare(f"event_log: {wanted['type']} of host {host}", times, wanted["times"])
-
-
-def _compare(what: str, found: float, wanted: Any) -> Iterator[str]:
-    if not isclose(found, wanted, rel_tol=1e-12, abs_tol=1e-9):
-        yield f"{what} is {found}, not {wanted}"
+    yield from compare(f"event_log: {wanted['type']} of host {host}", times, wanted["times"])
 
 
 # ---------------------------------------------------------------- other kinds
@@ -373,7 +352,7 @@ def _pure_function(case: Case) -> list[str]:
             member.external_total, member.external_rate = 1000, rate
         success_rate.judge_rates(scene.S, 0, success_rate.EXTERNAL, len(rates), 0)
         for fact in case["expect"]:
-            _refuse_unknown(fact, {"after", "threshold_of", "average", "threshold"}, "expectation")
+            refuse_unknown(fact, {"after", "threshold_of", "average", "threshold"}, "expectation")
             problems += _check_monitor({**fact, "monitor": "external"}, scene)
     return problems
 
@@ -388,16 +367,16 @@ _MATCHERS: dict[str, Callable[[int], list[int]]] = {
 
 def _router_report(case: Case) -> list[str]:
     """What an answer counts as, under an error matcher or none."""
-    _refuse_unknown(case.get("config", {}), {"error_matcher"}, "config")
+    refuse_unknown(case.get("config", {}), {"error_matcher"}, "config")
     matcher = case.get("config", {}).get("error_matcher", "not configured")
     if matcher not in _MATCHERS:
         raise Wrong(f"unknown error_matcher: {matcher}")
     problems = []
     for number, event in enumerate(case["events"]):
-        _refuse_unknown(event, {"t", "host", "upstream_response"}, "event")
+        refuse_unknown(event, {"t", "host", "upstream_response"}, "event")
         found = _reported(matcher, event["upstream_response"])
         for fact in case["expect"]:
-            _refuse_unknown(fact, {"after", "reported", "reported_code"}, "expectation")
+            refuse_unknown(fact, {"after", "reported", "reported_code"}, "expectation")
             if fact.get("after") not in range(len(case["events"])):
                 raise Wrong(f"expectation after no event: {fact}")
             if fact["after"] == number:
