@@ -10,7 +10,6 @@ outlier detection on. The same work for all three, side by side in one process, 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).parent.parent)
 
 from benchmarks.ordinary import Chain
-from benchmarks.rates import Sample, check_means, race, resilim_contestant, show, timed
+from benchmarks.rates import Sample, main, resilim_contestant, timed
 
 REQUESTS = 5_000  # of the ordinary program in one round
 INTERPRETED_SECONDS = 10  # simulated, so twice as many requests
@@ -36,22 +35,15 @@ def ordinary(number: int) -> Sample:
     return timed(work)
 
 
-def main() -> None:
-    """Run the race."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one line of requests per second")
-    parser.add_argument("--rounds", type=int, default=7, choices=range(2, 1000), metavar="N")
-    arguments = parser.parse_args()
-    contestants = {
-        "simpy": ordinary,
-        "python": resilim_contestant("chain.yaml", "python", INTERPRETED_SECONDS),
-        "compiled": resilim_contestant("chain.yaml", "compiled", COMPILED_SECONDS),
-        "everything": resilim_contestant("everything.yaml", "compiled", COMPILED_SECONDS // 4),
-    }
-    results = race(contestants, arguments.rounds)
-    check_means({name: samples for name, samples in results.items() if name != "everything"})
-    show(results, arguments.json)
-
-
 if __name__ == "__main__":
-    main()
+    main(
+        __doc__,
+        "requests",
+        {
+            "simpy": lambda: ordinary,
+            "python": lambda: resilim_contestant("chain.yaml", "python", INTERPRETED_SECONDS),
+            "compiled": lambda: resilim_contestant("chain.yaml", "compiled", COMPILED_SECONDS),
+            "everything": lambda: resilim_contestant("everything.yaml", "compiled", COMPILED_SECONDS // 4),
+        },
+        beside="everything",
+    )

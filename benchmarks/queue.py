@@ -7,7 +7,6 @@ Exponential service of 10 ms, no sidecars, no limits. Mean sojourn times are che
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).parent.parent)
 
 from benchmarks.ordinary import Queue
-from benchmarks.rates import Sample, check_means, race, resilim_contestant, show, timed
+from benchmarks.rates import Sample, main, resilim_contestant, timed
 
 CUSTOMERS = 40_000  # of the ordinary program in one round
 INTERPRETED_SECONDS = 100
@@ -33,21 +32,13 @@ def ordinary(number: int) -> Sample:
     return timed(work)
 
 
-def main() -> None:
-    """Run the race."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="one line of customers per second")
-    parser.add_argument("--rounds", type=int, default=7, choices=range(2, 1000), metavar="N")
-    arguments = parser.parse_args()
-    contestants = {
-        "simpy": ordinary,
-        "python": resilim_contestant("queue.yaml", "python", INTERPRETED_SECONDS),
-        "compiled": resilim_contestant("queue.yaml", "compiled", COMPILED_SECONDS),
-    }
-    results = race(contestants, arguments.rounds)
-    check_means(results)
-    show(results, arguments.json)
-
-
 if __name__ == "__main__":
-    main()
+    main(
+        __doc__,
+        "customers",
+        {
+            "simpy": lambda: ordinary,
+            "python": lambda: resilim_contestant("queue.yaml", "python", INTERPRETED_SECONDS),
+            "compiled": lambda: resilim_contestant("queue.yaml", "compiled", COMPILED_SECONDS),
+        },
+    )

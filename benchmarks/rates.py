@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import time
@@ -63,6 +64,22 @@ def resilim_contestant(experiment: str, engine: str, seconds: int) -> Contestant
 def _simulate(run: Run, engine: str) -> tuple[int, float]:
     rows = simulate(run, engine).rows
     return len(rows), float(rows["latency"].mean()) / 1e6
+
+
+def main(
+    doc: str | None, unit: str, contestants: dict[str, Callable[[], Contestant]], beside: str = ""
+) -> None:
+    """A script: run the race and show it; the mean latencies of all but `beside` must agree.
+
+    `unit`: what is counted per second. The contestants are made after the command line was read.
+    """
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--json", action="store_true", help=f"one line of {unit} per second")
+    parser.add_argument("--rounds", type=int, default=7, choices=range(2, 1000), metavar="N")
+    arguments = parser.parse_args()
+    results = race({name: make() for name, make in contestants.items()}, arguments.rounds)
+    check_means({name: samples for name, samples in results.items() if name != beside})
+    show(results, arguments.json)
 
 
 def race(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[Sample]]:
